@@ -1,0 +1,59 @@
+//! What `bpf(BPF_PROG_LOAD)` hands to the vm.
+
+/// One BPF instruction, 8 bytes in the file (RFC 9669).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Insn {
+    /// Opcode.
+    pub code: u8,
+    /// Destination register, 0..=10.
+    pub dst: u8,
+    /// Source register or pseudo code, 0..=10.
+    pub src: u8,
+    /// Signed offset.
+    pub off: i16,
+    /// Signed immediate.
+    pub imm: i32,
+}
+
+/// What an instruction that named an outside thing was resolved to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reloc {
+    /// `ld_imm64` of a map: the register gets the map's address (a number of ours, see `Vm::map_addr`).
+    Map(u32),
+    /// `ld_imm64` of a byte inside the value 0 of a map: map id, offset.
+    MapValue(u32, u32),
+    /// `ld_imm64` of a function of this program (a callback): its first instruction.
+    Func(u32),
+    /// `ld_imm64` of a kernel variable (BTF ksym): its address.
+    Addr(u64),
+    /// `call` of a kfunc: its index in the kfunc table of `sextant-abi`.
+    Kfunc(u32),
+}
+
+/// A function inside a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Subprog {
+    /// First instruction.
+    pub start: u32,
+    /// Its name from BTF func_info, or `subprog_N`.
+    pub name: String,
+}
+
+/// A program, ready to run: pseudo instructions resolved, notes per instruction.
+///
+/// Being in the image only permits running: the vm checks every access by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProgramImage {
+    /// Name, as in BPF_PROG_LOAD.
+    pub name: String,
+    /// Instructions; a `ld_imm64` takes two slots.
+    pub insns: Vec<Insn>,
+    /// Sorted by instruction index.
+    pub relocs: Vec<(u32, Reloc)>,
+    /// Sorted by start; the first starts at 0.
+    pub subprogs: Vec<Subprog>,
+    /// Per instruction: cannot be reached (constants and frozen read-only data folded). Marked, not removed.
+    pub dead: Vec<bool>,
+    /// Per instruction: a load through a BTF pointer, which reads 0 instead of trapping when the address is bad.
+    pub probe_load: Vec<bool>,
+}

@@ -1,0 +1,13 @@
+//! Plain data that every room uses, declared once: units, the kernel types a BPF program sees, tables of
+//! ops, helpers and kfuncs, constants of the emulated kernel, and what the rooms hand each other.
+//!
+//! No files, no unsafe, no behaviour beyond accessors.
+#![forbid(unsafe_code)]
+
+pub mod image;
+pub mod mem;
+pub mod units;
+
+pub use image::{Insn, ProgramImage, Reloc, Subprog};
+pub use mem::{Mem, ObjKind};
+pub use units::{CpuId, DsqId, Ns, Vtime};
