@@ -1,0 +1,137 @@
+//! `Sched`: the whole state of the emulated kernel's scheduler, and the two queues through which it talks to the machine.
+
+use std::rc::Rc;
+
+use sextant_abi::{CpuId, Ns};
+
+use crate::event::Event;
+use crate::ext::Ext;
+use crate::rq::Rq;
+use crate::task::{TaskId, TaskTable};
+
+/// The memory kernel objects live in: the vm's region, or a plain vector without the `bpf` feature.
+#[cfg(feature = "bpf")]
+pub type KMem = sextant_vm::Region;
+/// The memory kernel objects live in: the vm's region, or a plain vector without the `bpf` feature.
+#[cfg(not(feature = "bpf"))]
+pub type KMem = crate::native::VecMem;
+
+/// What stays fixed for a run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Possible = online CPUs at the start, 1..=8192.
+    pub nr_cpus: u32,
+    /// Ticks a second (CONFIG_HZ).
+    pub hz: u64,
+    /// Cost model; all zero under `--ideal`.
+    pub costs: Costs,
+}
+
+/// What kernel work costs on the CPU that does it. Constants with their sources are in `sextant-sim::cost`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Costs {
+    /// Context switch, ns.
+    pub switch_ns: u64,
+    /// Fixed part of calling one op, ns.
+    pub op_ns: u64,
+    /// A thousandth of a ns per BPF instruction.
+    pub insn_ps: u64,
+    /// One kfunc or helper call, ns.
+    pub kfunc_ns: u64,
+}
+
+/// Names a timer (a `bpf_timer`), given by whoever arms it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+pub struct TimerId(pub u64);
+
+/// Deferred work that runs in a kthread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Work {
+    /// The watchdog's scan (`scx_watchdog_workfn`).
+    Watchdog,
+    /// The disable work of a scheduler that has exited (`scx_disable_workfn`).
+    Disable,
+}
+
+/// What the scheduler asks of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// `need_resched` was set on this CPU's rq: call `Sched::schedule` there as soon as it can take it (an IPI if remote).
+    Resched(CpuId),
+    /// Call `Sched::irq_work` on this CPU when its interrupts are on.
+    IrqWork(CpuId),
+    /// (Re)arm a timer: call `Sched::timer_fire` on `cpu` at `at`.
+    TimerArm {
+        /// Which.
+        timer: TimerId,
+        /// Where the callback runs.
+        cpu: CpuId,
+        /// Absolute virtual time.
+        at: Ns,
+    },
+    /// Forget a timer.
+    TimerCancel(TimerId),
+    /// Call `Sched::run_work(work)` at `at` (a kthread; on any CPU, the machine picks CPU 0).
+    Work(Work, Ns),
+}
+
+/// The scheduler of one emulated kernel.
+pub struct Sched {
+    /// BPF-visible memory.
+    pub mem: Rc<KMem>,
+    /// Fixed configuration.
+    pub cfg: Config,
+    /// Every task, dead ones until their slot is reused.
+    pub tasks: TaskTable,
+    /// Runqueues by CPU.
+    pub rqs: Vec<Rq>,
+    /// State of sched_ext.
+    pub ext: Ext,
+    /// The CPU that executes the current entry.
+    pub this_cpu: CpuId,
+    /// Local time on that CPU; grows with `charge` while an entry runs.
+    pub now: Ns,
+    /// State of `get_random`, seeded by the machine.
+    pub rng: u64,
+    /// Drained by the machine after each entry, in order.
+    pub requests: Vec<Request>,
+    /// Drained by the machine after each entry, in order.
+    pub events: Vec<(Ns, CpuId, Event)>,
+}
+
+impl Sched {
+    /// An entry point is about to be called on `cpu` at `now`.
+    pub fn enter(&mut self, cpu: CpuId, now: Ns) {
+        self.this_cpu = cpu;
+        self.now = now;
+    }
+
+    /// Kernel work takes `ns` on the executing CPU.
+    pub fn charge(&mut self, ns: u64) {
+        self.now += Ns(ns);
+    }
+
+    /// Records an event at the current time and CPU.
+    pub fn emit(&mut self, ev: Event) {
+        self.events.push((self.now, self.this_cpu, ev));
+    }
+
+    /// Jiffies since boot at the current time.
+    pub fn jiffies(&self) -> u64 {
+        self.now.0 / (1_000_000_000 / self.cfg.hz)
+    }
+
+    /// `bpf_get_prandom_u32`: SplitMix64, high half.
+    pub fn prandom_u32(&mut self) -> u32 {
+        self.rng = self.rng.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.rng;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 32) as u32
+    }
+
+    /// The task running on the executing CPU (`current`).
+    pub fn current(&self) -> TaskId {
+        self.rqs[self.this_cpu.idx()].curr
+    }
+}

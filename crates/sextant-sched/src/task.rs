@@ -1,0 +1,148 @@
+//! Tasks: the part of `task_struct` that no BPF program sees, and the table of all of them.
+
+use std::collections::BTreeMap;
+
+use sextant_abi::types::TaskStruct;
+use sextant_abi::{CpuId, Ns};
+
+use crate::ext::entity::ExtEntity;
+use crate::fair::FairEntity;
+
+/// Index of a task in the table. Never reused while anything may name it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TaskId(pub u32);
+
+/// Scheduling classes, highest first (7.3: stop, dl, rt, fair, ext, idle; dl is not modelled).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Class {
+    /// migration/N only.
+    Stop,
+    /// SCHED_FIFO, SCHED_RR.
+    Rt,
+    /// SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE (and SCHED_EXT while no scheduler is loaded).
+    Fair,
+    /// sched_ext.
+    Ext,
+    /// swapper/N only.
+    Idle,
+}
+
+/// `p->on_rq`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnRq {
+    /// Blocked or new.
+    No,
+    /// TASK_ON_RQ_QUEUED
+    Queued,
+    /// TASK_ON_RQ_MIGRATING: between two runqueues; runnable/quiescent are suppressed.
+    Migrating,
+}
+
+/// What a new task is made of (`fork`, and the machine's own population).
+#[derive(Clone, Debug)]
+pub struct TaskAttr {
+    /// `comm`, cut at 15 bytes.
+    pub comm: String,
+    /// Nice value, -20..=19.
+    pub nice: i32,
+    /// Policy number: 0 NORMAL, 1 FIFO, 2 RR, 3 BATCH, 5 IDLE, 7 EXT.
+    pub policy: u32,
+    /// CPUs allowed; None for all.
+    pub cpus: Option<Vec<CpuId>>,
+    /// PF_* flags (PF_KTHREAD, …).
+    pub flags: u32,
+    /// Thread-group id; 0 for its own pid.
+    pub tgid: i32,
+}
+
+/// A task. Fields a program can see (`pid`, `comm`, `flags`, `__state`, `on_cpu`, `scx.slice`, …) are in memory behind `ts`.
+pub struct Task {
+    /// Its index.
+    pub id: TaskId,
+    /// Its `task_struct` in BPF-visible memory.
+    pub ts: TaskStruct,
+    /// Current scheduling class.
+    pub class: Class,
+    /// On a runqueue?
+    pub on_rq: OnRq,
+    /// `task_cpu(p)`.
+    pub cpu: CpuId,
+    /// When it last started to be charged (`se.exec_start`), rq clock.
+    pub exec_start: Ns,
+    /// Fair class state.
+    pub fair: FairEntity,
+    /// sched_ext state that no program sees.
+    pub ext: ExtEntity,
+    /// Has finished its last context switch.
+    pub dead: bool,
+}
+
+/// All tasks, by index and by pid.
+#[derive(Default)]
+pub struct TaskTable {
+    slots: Vec<Task>,
+    by_pid: BTreeMap<i32, TaskId>,
+    by_addr: BTreeMap<u64, TaskId>,
+}
+
+impl TaskTable {
+    /// Adds a task made by `make` from its future index, known under `pid` (pid 0, the idle tasks, is not looked up by pid).
+    pub fn add(&mut self, pid: i32, make: impl FnOnce(TaskId) -> Task) -> TaskId {
+        let id = TaskId(self.slots.len() as u32);
+        let task = make(id);
+        self.by_addr.insert(task.ts.addr(), id);
+        if pid != 0 {
+            self.by_pid.insert(pid, id);
+        }
+        self.slots.push(task);
+        id
+    }
+
+    /// The live task with this pid.
+    pub fn from_pid(&self, pid: i32) -> Option<TaskId> {
+        self.by_pid.get(&pid).copied()
+    }
+
+    /// The task whose `task_struct` is at this address.
+    pub fn from_addr(&self, addr: u64) -> Option<TaskId> {
+        self.by_addr.get(&addr).copied()
+    }
+
+    /// The pid can no longer be looked up (the task is dead).
+    pub fn drop_pid(&mut self, pid: i32) {
+        self.by_pid.remove(&pid);
+    }
+
+    /// The slot at this address is given back (poisoned, reused by a later task).
+    pub fn drop_addr(&mut self, addr: u64) {
+        self.by_addr.remove(&addr);
+    }
+
+    /// All tasks ever made, in creation order, dead ones included.
+    pub fn iter(&self) -> impl Iterator<Item = &Task> {
+        self.slots.iter()
+    }
+
+    /// How many tasks were ever made.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+impl std::ops::Index<TaskId> for TaskTable {
+    type Output = Task;
+    fn index(&self, id: TaskId) -> &Task {
+        &self.slots[id.0 as usize]
+    }
+}
+
+impl std::ops::IndexMut<TaskId> for TaskTable {
+    fn index_mut(&mut self, id: TaskId) -> &mut Task {
+        &mut self.slots[id.0 as usize]
+    }
+}

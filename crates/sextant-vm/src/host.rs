@@ -1,0 +1,30 @@
+//! What the vm needs of the kernel around it. The binding in `sextant-sched::bpf` implements it over `Sched`;
+//! `uapi` (BPF_PROG_TEST_RUN without a scheduler) and tests implement smaller ones.
+
+use crate::{Trap, Vm};
+
+/// The kernel a program runs in.
+pub trait Host {
+    /// `bpf_ktime_get_ns`: virtual time. `insns` is what this program invocation has executed so far.
+    fn ktime_ns(&mut self, insns: u64) -> u64;
+    /// `bpf_jiffies64`
+    fn jiffies(&mut self) -> u64;
+    /// `bpf_get_smp_processor_id`
+    fn cpu(&self) -> u32;
+    /// Possible CPUs.
+    fn nr_cpus(&self) -> u32;
+    /// `bpf_get_current_task[_btf]`: address of the current `task_struct`.
+    fn current_task(&self) -> u64;
+    /// `bpf_get_prandom_u32`
+    fn prandom_u32(&mut self) -> u32;
+    /// `bpf_printk` output: one line without newline.
+    fn printk(&mut self, text: &str);
+    /// Calls kfunc `id` (index in the kfunc table of `sextant-abi`). An `Err` ends the program (a trap).
+    fn kfunc(&mut self, vm: &Vm, id: u32, args: [u64; 5]) -> Result<u64, Trap>;
+    /// Arms timer at BPF address `timer` (its `bpf_timer`): absolute virtual time, CPU pinned or not.
+    fn timer_start(&mut self, timer: u64, at_ns: u64, pinned: bool);
+    /// Cancels; whether it was armed.
+    fn timer_cancel(&mut self, timer: u64) -> bool;
+    /// Takes a reference on the kernel object at this address (a kptr moved into a map keeps its own); false if there is none.
+    fn task_alive(&self, task: u64) -> bool;
+}
