@@ -1,1 +1,11 @@
-//! (being written)
+//! The BPF instruction set and BTF, as data: encoding, assembler, disassembler, BTF reader and writer.
+//!
+//! What must hold: one opcode table ([`opcode::TABLE`]) from which everything about opcodes derives; a reader never panics
+//! and never allocates by an unchecked count, whatever the bytes. No files, threads or unsafe.
+#![forbid(unsafe_code)]
+
+pub mod insn;
+pub mod opcode;
+
+pub use insn::Insn;
+pub use opcode::Opcode;
