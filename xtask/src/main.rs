@@ -1,1 +1,69 @@
-fn main() {}
+//! The project's chores, one file each: `cargo xtask CHORE`.
+//!
+//! A chore says on stderr what it does and ends with one line on stdout: `ok CHORE: …`, or `SKIPPED CHORE: why` where
+//! this machine cannot do it (no package, no network). A skip is not a failure; the suite counts the skips.
+#![forbid(unsafe_code)]
+
+mod apt;
+mod bpf_clang;
+mod deps;
+mod kernel_examples;
+mod run;
+mod vmlinuz;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What a chore came to when nothing failed.
+enum Done {
+    /// Done; the text says what was done or checked.
+    Ok(String),
+    /// This machine cannot do it; the text says why.
+    Skipped(String),
+}
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of the Sextant workspace")]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Compile the kernel's own sched_ext examples and selftests into target/kernel-examples
+    KernelExamples {
+        /// Download and compile again, whatever is there
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+impl Chore {
+    fn name(&self) -> &'static str {
+        match self {
+            Chore::KernelExamples { .. } => "kernel-examples",
+        }
+    }
+
+    fn run(&self) -> anyhow::Result<Done> {
+        match self {
+            Chore::KernelExamples { force } => kernel_examples::run(*force),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let chore = Args::parse().chore;
+    match chore.run() {
+        Ok(Done::Ok(what)) => println!("ok {}: {what}", chore.name()),
+        Ok(Done::Skipped(why)) => println!("SKIPPED {}: {why}", chore.name()),
+        Err(error) => {
+            eprintln!("error: {}: {error:#}", chore.name());
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
