@@ -4,10 +4,16 @@
 //! No files, no unsafe, no behaviour beyond accessors.
 #![forbid(unsafe_code)]
 
+pub mod cpuset;
+pub mod exit;
 pub mod image;
 pub mod mem;
+pub mod tables;
+pub mod types;
 pub mod units;
 
+pub use cpuset::CpuMaskBits;
+pub use exit::{ExitInfo, ExitKind};
 pub use image::{Insn, ProgramImage, Reloc, Subprog};
 pub use mem::{Mem, ObjKind};
 pub use units::{CpuId, DsqId, Ns, Vtime};

@@ -313,7 +313,7 @@ impl<T: CType> Place for Ptr<T> {
 }
 
 /// What a pointer leads to, below `const` and type tags.
-pub trait Pointee {
+pub trait Pointee: CType {
     /// The type of the object.
     type Target: Place;
 }

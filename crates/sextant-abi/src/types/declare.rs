@@ -45,6 +45,8 @@ macro_rules! kernel_types {
                     }),*],
                 );
 
+                // Members keep the kernel's spelling.
+                #[allow(non_snake_case)]
                 impl $name {
                     /// Name, size and members, for BTF.
                     pub const DESC: $crate::types::desc::TypeDesc = $crate::types::desc::TypeDesc {
@@ -179,10 +181,10 @@ pub(crate) use kernel_typedefs;
 
 /// Declares enums: a marker type named like the C tag in Rust spelling, and one constant per enumerator.
 ///
-/// `pub enum ScxWakeFlags = "scx_wake_flags": u32 { SCX_WAKE_FORK = 4, }`; the type is that of the constants: `u32` and `i32` make
-/// an ENUM, `u64` and `i64` an ENUM64. The marker's `NAME` is the enumerator of a value, if any.
+/// `pub enum ScxWakeFlags = "scx_wake_flags": u32 / u64 { SCX_WAKE_FORK = 4, }`: the C enum has 4 bytes (`u64`: 8 bytes, an ENUM64),
+/// the constants are `u64`.
 macro_rules! kernel_enums {
-    ($($(#[$m:meta])* pub enum $name:ident = $cname:literal: $repr:ident {
+    ($($(#[$m:meta])* pub enum $name:ident = $cname:literal: $repr:ident / $ct:ident {
         $($(#[$vm:meta])* $value:ident = $expr:expr),* $(,)?
     })*) => {
         $(
@@ -192,7 +194,7 @@ macro_rules! kernel_enums {
             $(
                 #[doc = concat!("`enum ", $cname, "`")]
                 $(#[$vm])*
-                pub const $value: $repr = $expr;
+                pub const $value: $ct = $expr;
             )*
 
             impl $name {
@@ -208,8 +210,8 @@ macro_rules! kernel_enums {
                 };
 
                 /// The first enumerator with that value.
-                pub fn name_of(value: $repr) -> Option<&'static str> {
-                    let values: &[(&'static str, $repr)] = &[$((stringify!($value), $value)),*];
+                pub fn name_of(value: $ct) -> Option<&'static str> {
+                    let values: &[(&'static str, $ct)] = &[$((stringify!($value), $value)),*];
                     values.iter().find(|(_, v)| *v == value).map(|(name, _)| *name)
                 }
             }
