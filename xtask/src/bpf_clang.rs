@@ -9,6 +9,17 @@ use crate::run;
 
 const CLANG: &str = "clang-19";
 
+/// The compiler, where possible without address randomisation: clang-19 orders some BTF types by the address of what it
+/// holds in memory, so that two runs of it differ.
+fn clang() -> Command {
+    if run::output(Command::new("setarch").args(["-R", "true"])).is_err() {
+        return Command::new(CLANG);
+    }
+    let mut command = Command::new("setarch");
+    command.args(["-R", CLANG]);
+    command
+}
+
 /// `clang-19 --version`, first line.
 pub fn version() -> Result<String> {
     let text = run::text(Command::new(CLANG).arg("--version"))?;
@@ -31,7 +42,7 @@ pub fn system_includes() -> Result<Vec<String>> {
 pub fn compile(dir: &Path, flags: &[String], source: &Path, object: &Path) -> Result<()> {
     let prefix_map = format!("-ffile-prefix-map={}=.", dir.display());
     run::output(
-        Command::new(CLANG)
+        clang()
             .current_dir(dir)
             .args(["-target", "bpf"])
             .args(flags)
