@@ -4,6 +4,8 @@
 //! and never allocates by an unchecked count, whatever the bytes. No files, threads or unsafe.
 #![forbid(unsafe_code)]
 
+pub mod asm;
+pub mod conformance;
 pub mod insn;
 pub mod opcode;
 
