@@ -6,6 +6,7 @@
 
 pub mod asm;
 pub mod conformance;
+pub mod disasm;
 pub mod insn;
 pub mod opcode;
 
