@@ -1,1 +1,9 @@
-//! (being written)
+//! Converters between Sextant and the outside: rt-app files in, trace text, JSON and tables out.
+//!
+//! What must hold: pure functions over text and bytes; no files, no clock. Everything that comes in is hostile: a bad
+//! file is an error with line and column, never a panic.
+#![forbid(unsafe_code)]
+
+pub mod lenient;
+pub mod nearest;
+pub mod rtapp;

@@ -1,0 +1,177 @@
+//! The reader against small files; the public examples are in tests/rtapp_examples.rs.
+
+use sextant_abi::{CpuId, Ns};
+use sextant_sim::workload::{Action, CondId, Policy, SpecId, TimerRef};
+
+use super::*;
+
+const PLAIN: Options = Options { nr_cpus: 4, skip_unsupported: false };
+const SKIP: Options = Options { nr_cpus: 4, skip_unsupported: true };
+
+fn ok(text: &str) -> Workload {
+    read(text, "w", &PLAIN).unwrap_or_else(|e| panic!("{e}")).workload
+}
+
+fn err(text: &str) -> String {
+    read(text, "w", &PLAIN).expect_err("the file was accepted").to_string()
+}
+
+#[test]
+fn the_order_of_duplicate_keys_is_the_program() {
+    let w = ok(
+        r#"{"tasks": {"t": {"run": 1, "sleep": 2, "run": 3, "suspend", "resume": "x", "runtime1": 4, "yield": ""}}}"#,
+    );
+    let want = [
+        Action::Run(Ns(1000)),
+        Action::Sleep(Ns(2000)),
+        Action::Run(Ns(3000)),
+        Action::Suspend(CondId(0)),
+        Action::Resume(CondId(1)),
+        Action::RunTime(Ns(4000)),
+        Action::Yield,
+    ];
+    assert_eq!(w.tasks[0].phases[0].actions, want);
+    assert_eq!(w.conds, ["t", "x"]);
+    assert_eq!((w.tasks[0].loops, w.duration), (None, None));
+}
+
+#[test]
+fn task_properties() {
+    let w = ok(r#"{
+        "global": {"duration": 3, "default_policy": "SCHED_BATCH", "gnuplot": true},
+        "tasks": {
+            "a": {"instance": 3, "priority": -5, "cpus": [3, 1, 1], "delay": 7, "loop": 2, "run": 1},
+            "b": {"policy": "SCHED_EXT", "nice": 19, "cpus": 2, "run": 1},
+        }}"#);
+    let (a, b) = (&w.tasks[0], &w.tasks[1]);
+    assert_eq!(w.duration, Some(Ns::from_ms(3000)));
+    assert_eq!(
+        (a.instances, a.nice, a.delay, a.loops, a.policy),
+        (3, -5, Ns::from_us(7), Some(2), Policy::Batch)
+    );
+    assert_eq!(a.cpus, Some(vec![CpuId(1), CpuId(3)]));
+    assert_eq!((b.policy, b.nice, b.cpus.clone()), (Policy::Ext, 19, Some(vec![CpuId(2)])));
+}
+
+#[test]
+fn a_phase_without_cpus_goes_back_to_the_tasks() {
+    let w = ok(
+        r#"{"tasks": {"t": {"phases": {"p": {"cpus": [1], "run": 1}, "q": {"run": 1, "loop": 5, "priority": 3}}}}}"#,
+    );
+    let [p, q] = &w.tasks[0].phases[..] else { panic!() };
+    assert_eq!(p.cpus, Some(vec![CpuId(1)]));
+    assert_eq!(q.cpus, Some((0..4).map(CpuId).collect()));
+    assert_eq!((p.loops, q.loops, p.nice, q.nice), (Some(1), Some(5), None, Some(3)));
+}
+
+#[test]
+fn timers_are_shared_by_name_or_unique_and_the_mode_is_the_timers() {
+    let w = ok(r#"{"tasks": {
+        "a": {"timer": {"ref": "tick", "period": 5}, "timer1": {"ref": "uniqueA", "period": 6}},
+        "b": {"timer": {"ref": "tick", "period": 7, "mode": "absolute"}, "timer": {"ref": "uniqueA", "period": 8}}}}"#);
+    let timers: Vec<_> = w.timers.iter().map(|t| (t.name.as_str(), t.unique)).collect();
+    assert_eq!(timers, [("tick", false), ("uniqueA", true), ("uniqueA", true)]);
+    let timer = |n, us, absolute| Action::Timer { timer: TimerRef(n), period: Ns::from_us(us), absolute };
+    assert_eq!(w.tasks[0].phases[0].actions, [timer(0, 5, true), timer(1, 6, false)]);
+    assert_eq!(w.tasks[1].phases[0].actions, [timer(0, 7, true), timer(2, 8, false)]);
+}
+
+#[test]
+fn fork_may_name_a_later_task() {
+    let w = ok(r#"{"tasks": {"a": {"fork": "b", "sleep": 1}, "b": {"instance": 0, "loop": 1, "run": 1}}}"#);
+    assert_eq!(w.tasks[0].phases[0].actions[0], Action::Fork(SpecId(1)));
+    assert_eq!(w.tasks[1].instances, 0);
+}
+
+#[test]
+fn bad_files_are_refused_by_place_and_name() {
+    for (text, want) in [
+        ("[]", "1:1: expected an object with \"tasks\", found an array"),
+        ("{}", "1:1: the file has no \"tasks\" object, so there is nothing to run"),
+        ("{\"tasks\": {}}", "1:2: \"tasks\" starts no task, so there is nothing to run"),
+        ("{\"task\": {}}", "1:2: unknown key \"task\" in the file; did you mean \"tasks\"?"),
+        (
+            "{\"tasks\":\n {\"t\": {\"slepe\": 1}}}",
+            "2:9: unknown key \"slepe\" in task \"t\"; did you mean \"sleep\"?",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"runtme\": 1}}}",
+            "1:18: unknown key \"runtme\" in task \"t\"; did you mean \"runtime\"?",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"phases\": {\"p\": {\"run\": 1, \"lop\": 2}}}}}",
+            "1:45: unknown key \"lop\" in phase \"p\" of task \"t\"; did you mean \"loop\"?",
+        ),
+        (
+            "{\"global\": {\"durration\": 1}}",
+            "1:13: unknown key \"durration\" in global; did you mean \"duration\"?",
+        ),
+        ("{\"tasks\": {\"t\": {\"run\": \"1\"}}}", "1:25: \"run\" wants a whole number, found a string"),
+        ("{\"tasks\": {\"t\": {\"run\"}}}", "1:18: \"run\" wants a whole number, found nothing"),
+        ("{\"tasks\": {\"t\": {\"run\": -1}}}", "1:25: \"run\" is -1, but must be from 0 to 315360000000000"),
+        (
+            "{\"tasks\": {\"t\": {\"run\": 1, \"priority\": 20}}}",
+            "1:40: \"priority\" is 20, but must be from -20 to 19",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"run\": 1, \"cpus\": [4]}}}",
+            "1:37: \"cpus\" names CPU 4, but the machine has 4 CPU(s) (--cpus)",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"run\": 1, \"cpus\": []}}}",
+            "1:36: \"cpus\" is empty: the task could run nowhere",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"run\": 1, \"loop\": 1, \"loop\": 2}}}",
+            "1:39: \"loop\" again; the first is at 1:28",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"run\": 1, \"policy\": \"SCHED_EXTT\"}}}",
+            "1:38: unknown policy \"SCHED_EXTT\"; did you mean \"SCHED_EXT\"?",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"timer\": {\"ref\": \"a\"}}}}",
+            "1:27: a timer wants a \"period\" in microseconds",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"resume\": \"x\"}}}",
+            "1:12: task \"t\" loops forever without run, sleep, timer or suspend",
+        ),
+        (
+            "{\"tasks\": {\"tick\": {\"run\": 1, \"fork\": \"tock\"}}}",
+            "1:39: \"fork\" names the task \"tock\", which the file does not have; did you mean \"tick\"?",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"run\": 1, \"instance\": 65537}}}",
+            "1:40: \"instance\" is 65537, but must be from 0 to 65536",
+        ),
+        ("{\"tasks\": {\"a\\u0000b\": {\"run\": 1}}}", "1:12: a task's name must be printable and not empty"),
+    ] {
+        assert_eq!(err(text), want, "{text}");
+    }
+}
+
+#[test]
+fn unsupported_actions_are_all_listed_or_all_skipped() {
+    let text = "{\"tasks\": {\"t\": {\n\"lock\": \"m\",\n\"run\": 5,\n\"mem\": 10,\n\"policy\": \"SCHED_FIFO\", \"priority\": 50}}}";
+    let e = err(text);
+    let lines: Vec<&str> = e.lines().collect();
+    assert_eq!(lines.len(), 4, "{e}");
+    assert_eq!(lines[0], "not supported:");
+    assert!(lines[1].starts_with("  2:1: action \"lock\" in task \"t\": "), "{e}");
+    assert!(lines[2].starts_with("  4:1: action \"mem\" in task \"t\": "), "{e}");
+    assert!(lines[3].starts_with("  5:1: SCHED_FIFO in task \"t\": "), "{e}");
+
+    let read = read(text, "w", &SKIP).unwrap();
+    assert_eq!(read.skipped.len(), 3);
+    let t = &read.workload.tasks[0];
+    assert_eq!(t.phases[0].actions, [Action::Run(Ns(5000))]);
+    assert_eq!((t.policy, t.nice), (Policy::Normal, 0));
+}
+
+#[test]
+fn a_task_of_which_nothing_is_left_exits() {
+    let read = read("{\"tasks\": {\"t\": {\"lock\": \"m\"}}}", "w", &SKIP).unwrap();
+    assert_eq!(read.workload.tasks[0].loops, Some(1));
+    assert!(read.workload.tasks[0].phases[0].actions.is_empty());
+}
