@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asm;
+pub mod btf;
 pub mod conformance;
 pub mod disasm;
 pub mod insn;
