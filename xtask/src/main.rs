@@ -9,6 +9,7 @@ mod bpf_clang;
 mod deps;
 mod kernel_examples;
 mod run;
+mod schedulers;
 mod vmlinuz;
 mod workspace;
 
@@ -39,18 +40,26 @@ enum Chore {
         #[arg(long)]
         force: bool,
     },
+    /// Build schedulers/*.bpf.c into schedulers/built
+    Schedulers {
+        /// Compare with the committed objects instead
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 impl Chore {
     fn name(&self) -> &'static str {
         match self {
             Chore::KernelExamples { .. } => "kernel-examples",
+            Chore::Schedulers { .. } => "schedulers",
         }
     }
 
     fn run(&self) -> anyhow::Result<Done> {
         match self {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
+            Chore::Schedulers { check } => schedulers::run(*check),
         }
     }
 }
