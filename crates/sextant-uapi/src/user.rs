@@ -1,0 +1,105 @@
+//! The caller's memory. libbpf runs in this process, so its addresses are ours; they are still read by
+//! process_vm_readv(2), so that a wrong one is -EFAULT and not a crash, and nothing here trusts a pointer.
+
+use std::io;
+
+use crate::errno::Errno;
+
+type Result<T> = std::result::Result<T, Errno>;
+
+/// Fills `out` from `addr`.
+///
+/// # Errors
+/// EFAULT.
+pub fn read(addr: u64, out: &mut [u8]) -> Result<()> {
+    let local = libc::iovec { iov_base: out.as_mut_ptr().cast(), iov_len: out.len() };
+    let remote = libc::iovec { iov_base: addr as *mut _, iov_len: out.len() };
+    // SAFETY: the kernel checks both ranges; `local` is the whole of `out`.
+    let n = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
+    done(n, out.len())
+}
+
+/// Writes `data` to `addr`.
+///
+/// # Errors
+/// EFAULT.
+pub fn write(addr: u64, data: &[u8]) -> Result<()> {
+    let local = libc::iovec { iov_base: data.as_ptr() as *mut _, iov_len: data.len() };
+    let remote = libc::iovec { iov_base: addr as *mut _, iov_len: data.len() };
+    // SAFETY: the kernel checks both ranges; `local` is only read. The remote range is what the caller of bpf(2) handed
+    // over to be written (libbpf's own buffers), never memory that Rust holds a reference to.
+    let n = unsafe { libc::process_vm_writev(libc::getpid(), &local, 1, &remote, 1, 0) };
+    done(n, data.len())
+}
+
+fn done(n: isize, wanted: usize) -> Result<()> {
+    match usize::try_from(n) {
+        Ok(n) if n == wanted => Ok(()),
+        Ok(_) => Err(Errno::EFAULT),
+        Err(_) => Err(errno_of(&io::Error::last_os_error())),
+    }
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::ENOSYS) => Errno(libc::EPERM),
+        _ => Errno::EFAULT,
+    }
+}
+
+/// `len` bytes at `addr`.
+///
+/// # Errors
+/// EFAULT; E2BIG when nobody could mean it (1 GiB and more).
+pub fn bytes(addr: u64, len: usize) -> Result<Vec<u8>> {
+    if len >= 1 << 30 {
+        return Err(Errno::E2BIG);
+    }
+    let mut out = vec![0; len];
+    if len > 0 {
+        read(addr, &mut out)?;
+    }
+    Ok(out)
+}
+
+/// A NUL-terminated string of at most `max` bytes (cut there).
+///
+/// # Errors
+/// EFAULT.
+pub fn string(addr: u64, max: usize) -> Result<String> {
+    let mut out = Vec::new();
+    while out.len() < max {
+        let mut byte = [0];
+        read(addr + out.len() as u64, &mut byte)?;
+        if byte[0] == 0 {
+            break;
+        }
+        out.push(byte[0]);
+    }
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// A u32 of the caller's.
+///
+/// # Errors
+/// EFAULT.
+pub fn read_u32(addr: u64) -> Result<u32> {
+    let mut out = [0; 4];
+    read(addr, &mut out)?;
+    Ok(u32::from_le_bytes(out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_address_is_efault() {
+        assert_eq!(bytes(8, 4), Err(Errno::EFAULT));
+        assert_eq!(write(8, &[1]), Err(Errno::EFAULT));
+        assert_eq!(bytes(u64::MAX - 2, 16), Err(Errno::EFAULT));
+        let text = c"seven";
+        assert_eq!(string(text.as_ptr() as u64, 64).as_deref(), Ok("seven"));
+        assert_eq!(string(text.as_ptr() as u64, 3).as_deref(), Ok("sev"));
+    }
+}
