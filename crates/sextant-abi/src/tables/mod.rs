@@ -1,3 +1,17 @@
 //! One table per thing; what the rooms know of ops, kfuncs, helpers and constants is derived from these.
+//! Enums that programs see (`SCX_*`) are declared with the types, in [`types::enums`](crate::types::enums).
 
+pub mod bpf;
+pub mod events;
+pub mod flags;
+pub mod helpers;
 pub mod kconfig;
+pub mod kfuncs;
+pub mod ops;
+pub mod task;
+
+pub use events::{EVENTS, Event};
+pub use flags::{DeqFlags, EnqFlags, KickFlags, OpsFlags, PickIdleFlags, WakeFlags};
+pub use helpers::{HELPERS, Helper, HelperId};
+pub use kfuncs::{COMPAT_MARKERS, KFUNCS, Kfunc, KfuncFlags, KfuncGroups, KfuncId, OLD_NAMES};
+pub use ops::{OPS, Op, OpArg, OpDesc, OpRet};

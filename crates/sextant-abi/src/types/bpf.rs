@@ -101,8 +101,4 @@ kernel_typedefs! {
 kernel_opaque! {
     /// A map.
     BpfMap = "bpf_map";
-    /// What the verifier knows of a type.
-    BtfStructMeta = "btf_struct_meta";
-    /// A program's auxiliary data.
-    BpfProgAux = "bpf_prog_aux";
 }

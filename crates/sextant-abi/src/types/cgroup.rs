@@ -1,7 +1,7 @@
 //! Cgroups as a program walks them: id, name, level, ancestors. Mirrors include/linux/cgroup-defs.h and kernfs.h, 7.3.
 
 use super::ctype::*;
-use super::declare::{kernel_opaque, kernel_types};
+use super::declare::kernel_types;
 use super::task::TaskStruct;
 
 kernel_types! {
@@ -61,11 +61,6 @@ kernel_types! {
         bw_burst_us: U64,
         idle: Bool,
     }
-}
-
-kernel_opaque! {
-    /// What an open file is; only its name is needed, in prototypes.
-    CssTaskIter = "css_task_iter";
 }
 
 impl Cgroup {

@@ -223,6 +223,8 @@ ints! {
     Long: i64 = LONG;
     /// `unsigned long`
     ULong: u64 = ULONG;
+    /// `unsigned long long`
+    ULongLong: u64 = ULLONG;
     /// `u8`
     U8: u8 = typedef("u8", &typedef("__u8", &UCHAR));
     /// `u16`

@@ -12,7 +12,7 @@ pub mod bpf;
 pub mod cgroup;
 pub mod cpumask;
 pub mod ctype;
-mod declare;
+pub(crate) mod declare;
 pub mod desc;
 pub mod enums;
 mod layout;
@@ -26,8 +26,8 @@ pub use cgroup::*;
 pub use cpumask::*;
 pub use ctype::{
     Arena, Array, ArrayAt, BitField, Bool, CType, CachelineAligned, Char, Const, Int, Long, PerCpu, PidT,
-    Place, Pointee, Ptr, Rcu, S32, S64, Scalar, SizeT, U8, U16, U32, U64, UChar, UInt, ULong, UShort, User,
-    UserU32, UserU64, Value, Void,
+    Place, Pointee, Ptr, Rcu, S32, S64, Scalar, SizeT, U8, U16, U32, U64, UChar, UInt, ULong, ULongLong,
+    UShort, User, UserU32, UserU64, Value, Void,
 };
 pub use desc::{Body, FuncProto, IntEncoding, MemberDesc, Param, TypeDesc, TypeRef};
 pub use enums::*;

@@ -3,7 +3,7 @@
 
 use super::cgroup::Cgroup;
 use super::ctype::*;
-use super::declare::{kernel_opaque, kernel_types};
+use super::declare::kernel_types;
 use super::enums::{ScxCpuPreemptReason, ScxExitKind};
 use super::ops::SchedExtOps;
 use super::task::{ListHead, RbRoot, ScxSched, TaskStruct};
@@ -167,9 +167,4 @@ kernel_types! {
     pub struct BpfIterScxDsq = "bpf_iter_scx_dsq" {
         __opaque: Array<U64, 6>,
     }
-}
-
-kernel_opaque! {
-    /// A marker that user space looks for by name: ops.cgroup_set_bandwidth may sleep.
-    ScxCompatMarkerCgroupSetBandwidthMaySleep = "scx_compat_marker_cgroup_set_bandwidth_may_sleep";
 }
