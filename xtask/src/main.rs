@@ -6,8 +6,10 @@
 
 mod apt;
 mod bpf_clang;
+mod deny;
 mod deps;
 mod kernel_examples;
+mod metadata;
 mod run;
 mod schedulers;
 mod vmlinuz;
@@ -46,6 +48,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Hold the dependencies against deny.toml
+    Deny,
 }
 
 impl Chore {
@@ -53,6 +57,7 @@ impl Chore {
         match self {
             Chore::KernelExamples { .. } => "kernel-examples",
             Chore::Schedulers { .. } => "schedulers",
+            Chore::Deny => "deny",
         }
     }
 
@@ -60,6 +65,7 @@ impl Chore {
         match self {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
             Chore::Schedulers { check } => schedulers::run(*check),
+            Chore::Deny => deny::run(),
         }
     }
 }
