@@ -219,3 +219,51 @@ fn bits(mut word: u64) -> impl Iterator<Item = u32> {
         (bit < 64).then_some(bit)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(cpus: &[u32]) -> CpuMaskBits {
+        cpus.iter().copied().map(CpuId).collect()
+    }
+
+    #[test]
+    fn members_are_found_in_order() {
+        let s = set(&[500, 3, 63, 64]);
+        assert_eq!(s.iter().map(|cpu| cpu.0).collect::<Vec<_>>(), [3, 63, 64, 500]);
+        assert_eq!(
+            (s.first(), s.next_from(4), s.next_from(65)),
+            (Some(CpuId(3)), Some(CpuId(63)), Some(CpuId(500)))
+        );
+        assert_eq!((s.next_from(501), s.next_from(9000), set(&[]).first()), (None, None, None));
+        assert_eq!((s.weight(), s.test(CpuId(64)), s.test(CpuId(8191))), (4, true, false));
+    }
+
+    #[test]
+    fn operations_work_across_lengths() {
+        let (a, b) = (set(&[1, 2, 100]), set(&[2, 3]));
+        assert_eq!((a.and(&b), b.and(&a)), (set(&[2]), set(&[2])));
+        assert_eq!((a.or(&b), b.or(&a)), (set(&[1, 2, 3, 100]), set(&[1, 2, 3, 100])));
+        assert_eq!((a.and_not(&b), b.and_not(&a)), (set(&[1, 100]), set(&[3])));
+        let mut c = a.clone();
+        c.and_assign(&b);
+        assert_eq!(c, set(&[2]));
+        c.or_assign(&a);
+        assert_eq!(c, a);
+        assert!(
+            set(&[2]).is_subset(&b) && !a.is_subset(&b) && a.intersects(&b) && !set(&[100]).intersects(&b)
+        );
+        assert_eq!((a.first_and(&b), a.next_and_from(3, &b)), (Some(CpuId(2)), None));
+    }
+
+    #[test]
+    fn changes_tell_whether_they_changed() {
+        let mut s = CpuMaskBits::new();
+        assert!(s.set(CpuId(70)) && !s.set(CpuId(70)) && s.clear(CpuId(70)) && !s.clear(CpuId(70)));
+        assert!(s.is_empty() && s == CpuMaskBits::new());
+        assert!(!s.set(CpuId(8192)) && s.is_empty());
+        assert_eq!((CpuMaskBits::first_n(65).weight(), CpuMaskBits::first_n(0).weight()), (65, 0));
+        assert_eq!(CpuMaskBits::first_n(u32::MAX).weight(), 8192);
+    }
+}

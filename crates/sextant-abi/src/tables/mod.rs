@@ -10,6 +10,9 @@ pub mod kfuncs;
 pub mod ops;
 pub mod task;
 
+#[cfg(test)]
+mod tests;
+
 pub use events::{EVENTS, Event};
 pub use flags::{DeqFlags, EnqFlags, KickFlags, OpsFlags, PickIdleFlags, WakeFlags};
 pub use helpers::{HELPERS, Helper, HelperId};

@@ -8,18 +8,18 @@
 //!
 //! [`desc`] tells how an encoder walks the descriptions.
 
-pub mod bpf;
-pub mod cgroup;
-pub mod cpumask;
+mod bpf;
+mod cgroup;
+mod cpumask;
 pub mod ctype;
 pub(crate) mod declare;
 pub mod desc;
 pub mod enums;
 mod layout;
-pub mod ops;
-pub mod rq;
-pub mod scx;
-pub mod task;
+mod ops;
+mod rq;
+mod scx;
+mod task;
 
 pub use bpf::*;
 pub use cgroup::*;
@@ -35,6 +35,9 @@ pub use ops::*;
 pub use rq::*;
 pub use scx::*;
 pub use task::*;
+
+#[cfg(test)]
+mod tests;
 
 const PARTS: &[&[TypeDesc]] = &[
     enums::TYPES,
