@@ -4,6 +4,8 @@
 //! file is an error with line and column, never a panic.
 #![forbid(unsafe_code)]
 
+pub mod ideal;
 pub mod lenient;
 pub mod nearest;
 pub mod rtapp;
+pub mod text;
