@@ -1,5 +1,6 @@
 //! Every kfunc a scheduler may import: prototype, flags, where it may be called. Names and prototypes as 7.3's BTF has them,
-//! after the implicit arguments are taken off; the older names objects still import are at the end.
+//! after the implicit arguments are taken off; the older names objects still import are at the end (of these the two `_impl` ones
+//! exist in 7.3 too, behind their short names).
 //!
 //! Being here does not say that the vm implements it: the binding decides, and only what is bound goes into our BTF.
 //! A table, hence its length.

@@ -225,8 +225,10 @@ fn bit_fields_keep_their_neighbours() {
     t.e().set(&mem, 0x12_3456_789a);
     t.b().set(&mem, 2);
     t.i().set(&mem, 5); // cut to 2 bits
+    t.d().set(&mem, 0);
+    t.c().set(&mem, u32::MAX); // cut to 22 bits, which end at `d`
     assert_eq!((t.e().get(&mem), t.b().get(&mem), t.i().get(&mem)), (0x12_3456_789a, 2, 1));
-    assert_eq!((t.a().get(&mem), t.c().get(&mem), t.d().get(&mem)), (0xff, 0x3f_ffff, 1));
+    assert_eq!((t.a().get(&mem), t.c().get(&mem), t.d().get(&mem)), (0xff, 0x3f_ffff, 0));
     assert_eq!((t.f().get(&mem), t.g().get(&mem), t.h().get(&mem)), (0xfff, 0xffff, 0x7f));
 }
 
@@ -266,9 +268,9 @@ fn cpumask_handles_agree_with_sets() {
     let mem = VecMem::new(4096);
     let (a, b, c) = (Cpumask::at(0), Cpumask::at(1024), Cpumask::at(2048));
     let nr = 130;
-    let set: CpuMaskBits = [0, 63, 64, 129, 400].map(CpuId).into_iter().collect();
+    let set: CpuMaskBits = [0, 63, 64, 129, 150, 400].map(CpuId).into_iter().collect();
     a.store(&mem, &set);
-    assert_eq!((a.weight(&mem, nr), a.weight(&mem, 512)), (4, 5)); // 400 is behind nr_cpu_ids
+    assert_eq!((a.weight(&mem, nr), a.weight(&mem, 512)), (4, 6)); // 150 (in the last word) and 400 are behind nr_cpu_ids
     assert_eq!(a.load(&mem, 512), set);
     b.setall(&mem, nr);
     assert!(b.is_full(&mem, nr) && !b.test_cpu(&mem, nr) && a.subset(&mem, b, nr) && !b.subset(&mem, a, nr));
