@@ -16,20 +16,39 @@ pub struct Rq {
     pub curr: TaskId,
     /// swapper/N.
     pub idle: TaskId,
-    /// migration/N (stop class); queued when woken.
-    pub stop_queued: Vec<TaskId>,
+    /// migration/N, once it exists.
+    pub stop: Option<TaskId>,
+    /// migration/N has been woken and is queued or runs.
+    pub stop_queued: bool,
+    /// What migration/N is to do.
+    pub stop_works: Vec<StopWork>,
     /// Class of the task that runs or has been picked to run next (`rq->next_class`).
     pub next_class: Class,
     /// `TIF_NEED_RESCHED` of the running task.
     pub need_resched: bool,
     /// `rq_clock_task`: when the clock was last updated.
     pub clock: Ns,
-    /// Runnable tasks of all classes.
+    /// Runnable tasks of all classes but idle; kept by `enqueue_task` and `dequeue_task` of the core.
     pub nr_running: u32,
+    /// Context switches.
+    pub nr_switches: u64,
+    /// Time charged to tasks here, ns of rq clock.
+    pub exec_ns: u64,
+    /// Time charged to swapper here, ns of rq clock.
+    pub idle_ns: u64,
+    /// A balance callback is queued.
+    pub balance_pending: bool,
     /// Online (CPU active and in the scheduling domains).
     pub online: bool,
     /// Fair class.
     pub fair: FairRq,
     /// sched_ext.
     pub ext: ExtRq,
+}
+
+/// Work for migration/N.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopWork {
+    /// `migration_cpu_stop`: this task may no longer be here.
+    Migrate(TaskId),
 }

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use sextant_abi::{CpuId, Ns};
+use sextant_abi::{CpuId, CpuMaskBits, Ns};
 
+use crate::core::RootCgroup;
 use crate::event::Event;
 use crate::ext::Ext;
 use crate::rq::Rq;
@@ -93,6 +94,18 @@ pub struct Sched {
     pub now: Ns,
     /// State of `get_random`, seeded by the machine.
     pub rng: u64,
+    /// State of the noise on costs, seeded by the machine; 0 for none.
+    pub noise: u64,
+    /// CPUs whose running task is swapper.
+    pub idle_cpus: CpuMaskBits,
+    /// Fair tasks that wait, over all runqueues.
+    pub fair_nr_waiting: u32,
+    /// The next pid a fork takes.
+    pub next_pid: i32,
+    /// Root of the cgroup v2 hierarchy: id 1, level 0.
+    pub root: RootCgroup,
+    /// Tasks whose last reference is gone; freed by `rcu_flush`.
+    pub(crate) rcu_pending: Vec<TaskId>,
     /// Drained by the machine after each entry, in order.
     pub requests: Vec<Request>,
     /// Drained by the machine after each entry, in order.
@@ -106,9 +119,19 @@ impl Sched {
         self.now = now;
     }
 
-    /// Kernel work takes `ns` on the executing CPU.
+    /// Kernel work takes `ns` on the executing CPU, +-10% when there is noise.
     pub fn charge(&mut self, ns: u64) {
+        let ns = if self.noise == 0 { ns } else { self.noisy(ns) };
         self.now += Ns(ns);
+    }
+
+    fn noisy(&mut self, ns: u64) -> u64 {
+        let mut x = self.noise;
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.noise = x;
+        ns - ns / 10 + ns * (x >> 54) / (5 * 1024)
     }
 
     /// Records an event at the current time and CPU.

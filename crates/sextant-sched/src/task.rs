@@ -39,7 +39,7 @@ pub enum OnRq {
 }
 
 /// What a new task is made of (`fork`, and the machine's own population).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct TaskAttr {
     /// `comm`, cut at 15 bytes.
     pub comm: String,
@@ -73,6 +73,10 @@ pub struct Task {
     pub fair: FairEntity,
     /// sched_ext state that no program sees.
     pub ext: ExtEntity,
+    /// Depth of `migrate_disable` by the task itself (a running program's is not counted here).
+    pub migration_disabled: u16,
+    /// References to the `task_struct`: one for not being dead, and one for each `get_task_struct`.
+    pub refs: u32,
     /// Has finished its last context switch.
     pub dead: bool,
 }
@@ -116,6 +120,11 @@ impl TaskTable {
     /// The slot at this address is given back (poisoned, reused by a later task).
     pub fn drop_addr(&mut self, addr: u64) {
         self.by_addr.remove(&addr);
+    }
+
+    /// The ids of all tasks ever made, in creation order.
+    pub fn ids(&self) -> impl Iterator<Item = TaskId> + use<> {
+        (0..self.slots.len() as u32).map(TaskId)
     }
 
     /// All tasks ever made, in creation order, dead ones included.

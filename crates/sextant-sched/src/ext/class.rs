@@ -16,6 +16,10 @@ impl Sched {
     pub fn task_should_scx(&self, policy: u32) -> bool {
         false
     }
+    /// Every task is in the ext class: the fair class is skipped by the pick.
+    pub fn scx_switched_all(&self) -> bool {
+        false
+    }
     /// `sched_fork` has set class and CPU: ops.init_task. Errno (negative) if refused.
     pub fn scx_fork(&mut self, p: TaskId) -> Result<(), i32> {
         Ok(())

@@ -1,0 +1,168 @@
+//! Changes of a task's scheduling properties. Mirrors sched_change_begin()/end(), set_user_nice(),
+//! __sched_setscheduler(), sched_move_task().
+
+use super::flags::*;
+use crate::event::Event;
+use crate::sched::Sched;
+use crate::task::{Class, TaskId};
+
+/// What `sched_change_begin` found, for `sched_change_end`.
+#[derive(Clone, Copy, Debug)]
+#[must_use = "a change that was begun must be ended"]
+pub struct ChangeCtx {
+    p: TaskId,
+    class: Class,
+    flags: u64,
+    /// It was on a runqueue.
+    pub queued: bool,
+    /// It was running.
+    pub running: bool,
+}
+
+impl ChangeCtx {
+    /// More flags for the enqueue at the end.
+    pub fn add_flags(&mut self, flags: u64) {
+        self.flags |= flags;
+    }
+}
+
+impl Sched {
+    /// Takes `p` off its runqueue (and off its CPU's `curr`) so that a property may change. `flags` is for both the dequeue and the enqueue:
+    /// `DEQUEUE_SAVE`, `MOVE`, `CLASS`, `NOCLOCK`.
+    pub fn sched_change_begin(&mut self, p: TaskId, mut flags: u64) -> ChangeCtx {
+        let cpu = self.tasks[p].cpu;
+        if flags & DEQUEUE_NOCLOCK == 0 {
+            self.update_rq_clock(cpu);
+            flags |= DEQUEUE_NOCLOCK;
+        }
+        let class = self.tasks[p].class;
+        let queued = self.task_on_rq_queued(p);
+        let running = self.task_current(p);
+        if queued {
+            self.dequeue_task(cpu, p, flags);
+        }
+        if running {
+            self.put_prev_task(cpu, p, None);
+        }
+        if flags & DEQUEUE_CLASS != 0 && class == Class::Ext {
+            self.switched_from_scx(p);
+        }
+        ChangeCtx { p, class, flags, queued, running }
+    }
+
+    /// Puts the task back as it was, in its class of now.
+    pub fn sched_change_end(&mut self, ctx: ChangeCtx) {
+        let p = ctx.p;
+        let cpu = self.tasks[p].cpu;
+        let class = self.tasks[p].class;
+        debug_assert!(class == ctx.class || ctx.flags & DEQUEUE_CLASS != 0, "class changed without CLASS");
+        if ctx.flags & ENQUEUE_CLASS != 0 && class == Class::Ext {
+            self.switching_to_scx(p);
+        }
+        if class != ctx.class {
+            self.emit(Event::ClassChange { p, from: ctx.class, to: class });
+        }
+        if ctx.queued {
+            self.enqueue_task(cpu, p, ctx.flags);
+        }
+        if ctx.running {
+            self.set_next_task(cpu, p, false);
+        }
+        if ctx.flags & ENQUEUE_CLASS == 0 {
+            return self.prio_changed(p, ctx);
+        }
+        if ctx.queued {
+            self.wakeup_preempt(cpu, p, 0);
+        }
+        if ctx.running && ctx.class < class {
+            self.resched_curr(cpu);
+        }
+    }
+
+    /// `prio_changed` of the class: fair looks anew who should run, ext does nothing.
+    fn prio_changed(&mut self, p: TaskId, ctx: ChangeCtx) {
+        if self.tasks[p].class == Class::Fair && ctx.queued {
+            self.prio_changed_fair(p, ctx.running);
+        }
+    }
+
+    /// `set_user_nice`: `nice` outside -20..=19 is ignored.
+    pub fn set_user_nice(&mut self, p: TaskId, nice: i32) {
+        let ts = self.tasks[p].ts;
+        if !(-20..=19).contains(&nice) || ts.static_prio().get(&*self.mem) == nice_to_prio(nice) || self.tasks[p].dead {
+            return;
+        }
+        let ctx = self.sched_change_begin(p, DEQUEUE_SAVE);
+        self.set_prio(p, nice_to_prio(nice));
+        self.reweight(p);
+        self.sched_change_end(ctx);
+    }
+
+    /// `sched_setscheduler`: policy 0 NORMAL, 3 BATCH, 5 IDLE, 7 EXT; `nice` -20..=19. Fails with -EINVAL for other values and
+    /// with ext's -EACCES for a task that a scheduler has disallowed.
+    pub fn sched_setscheduler(&mut self, p: TaskId, policy: u32, nice: i32) -> Result<(), i32> {
+        let known = [SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE, SCHED_EXT].contains(&policy);
+        if !known || !(-20..=19).contains(&nice) || self.tasks[p].class == Class::Stop || self.tasks[p].dead {
+            return Err(EINVAL);
+        }
+        self.scx_check_setscheduler(p, policy)?;
+        let ts = self.tasks[p].ts;
+        let prio = nice_to_prio(nice);
+        if ts.policy().get(&*self.mem) == policy && ts.static_prio().get(&*self.mem) == prio {
+            return Ok(());
+        }
+        let next_class = self.setscheduler_class(policy);
+        let mut flags = DEQUEUE_SAVE | DEQUEUE_MOVE;
+        if next_class != self.tasks[p].class {
+            flags |= DEQUEUE_CLASS;
+        }
+        let old_prio = ts.prio().get(&*self.mem);
+        let mut ctx = self.sched_change_begin(p, flags);
+        ts.policy().set(&*self.mem, policy);
+        self.set_prio(p, prio);
+        self.reweight(p);
+        self.tasks[p].class = next_class;
+        if ctx.queued && old_prio < prio {
+            ctx.add_flags(ENQUEUE_HEAD);
+        }
+        self.sched_change_end(ctx);
+        let cpu = self.tasks[p].cpu;
+        self.balance_callbacks(cpu);
+        Ok(())
+    }
+
+    /// `__setscheduler_class` for policies without real-time priority.
+    pub fn setscheduler_class(&self, policy: u32) -> Class {
+        if self.task_should_scx(policy) { Class::Ext } else { Class::Fair }
+    }
+
+    fn set_prio(&mut self, p: TaskId, prio: i32) {
+        let ts = self.tasks[p].ts;
+        ts.static_prio().set(&*self.mem, prio);
+        ts.prio().set(&*self.mem, prio);
+        ts.normal_prio().set(&*self.mem, prio);
+    }
+
+    /// `set_load_weight(p, true)`: the current class only.
+    fn reweight(&mut self, p: TaskId) {
+        let weight = self.load_weight(self.tasks[p].ts);
+        self.tasks[p].fair.weight = weight;
+        if self.tasks[p].class == Class::Ext {
+            self.reweight_task_scx(p);
+        }
+    }
+
+    /// `sched_move_task(p, true)`: the autogroup of an exiting task. Nothing but the cycle itself can be seen.
+    pub(super) fn sched_move_task(&mut self, p: TaskId) {
+        let ctx = self.sched_change_begin(p, DEQUEUE_SAVE | DEQUEUE_MOVE);
+        let (running, queued) = (ctx.running, ctx.queued);
+        self.sched_change_end(ctx);
+        let cpu = self.tasks[p].cpu;
+        if running {
+            self.resched_curr(cpu);
+        } else if queued {
+            self.wakeup_preempt(cpu, p, 0);
+        }
+        self.balance_callbacks(cpu);
+    }
+}

@@ -1,0 +1,43 @@
+//! Checks of the invariants, for tests and the machine's debug builds.
+
+use crate::sched::Sched;
+use crate::task::{Class, OnRq};
+
+impl Sched {
+    /// Panics with a description if a task is on no or two runqueues, runs on two CPUs, or a count does not add up. Slow:
+    /// it looks at everything.
+    ///
+    /// # Panics
+    /// When the state is inconsistent: a bug of this crate.
+    pub fn check_invariants(&self) {
+        let mut running = vec![0u32; self.tasks.len()];
+        let mut queued = vec![0u32; self.rqs.len()];
+        for rq in &self.rqs {
+            running[rq.curr.0 as usize] += 1;
+            assert_eq!(self.tasks[rq.curr].cpu, rq.cpu, "{:?} runs on a CPU that is not its own", rq.curr);
+        }
+        for t in self.tasks.iter() {
+            let cpu = t.cpu.idx();
+            let on_cpu = running[t.id.0 as usize];
+            assert!(on_cpu <= 1, "{:?} runs on {on_cpu} CPUs", t.id);
+            assert_ne!(t.on_rq, OnRq::Migrating, "{:?} was left between two runqueues", t.id);
+            queued[cpu] += u32::from(t.on_rq == OnRq::Queued);
+            if t.class == Class::Idle {
+                continue;
+            }
+            assert!(on_cpu == 0 || t.on_rq == OnRq::Queued, "{:?} runs without being queued", t.id);
+            if t.class == Class::Fair {
+                let places: usize = self.rqs.iter().map(|rq| rq.fair.count_of(t.id)).sum();
+                let expect = usize::from(t.on_rq == OnRq::Queued && on_cpu == 0);
+                assert_eq!(places, expect, "{:?} is on {places} fair runqueues", t.id);
+            }
+        }
+        for rq in &self.rqs {
+            assert_eq!(rq.nr_running, queued[rq.cpu.idx()], "nr_running of {}", rq.cpu);
+            let charged = rq.exec_ns + rq.idle_ns;
+            assert!(charged <= rq.clock.0, "{}: {charged} ns charged by {:?}", rq.cpu, rq.clock);
+        }
+        let waiting: usize = self.rqs.iter().map(|rq| rq.fair.nr_waiting()).sum();
+        assert_eq!(waiting, self.fair_nr_waiting as usize, "fair tasks waiting");
+    }
+}
