@@ -9,7 +9,7 @@ macro_rules! exit_kinds {
         #[repr(u32)]
         pub enum ExitKind {
             $(
-                #[doc = concat!("`", stringify!($constant), "`: ", $reason)]
+                #[doc = concat!("`", stringify!($constant), "`: `", $reason, "`")]
                 $(#[$m])*
                 $variant = enums::$constant,
             )*
