@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod disasm;
 pub mod insn;
 pub mod opcode;
+pub mod vmlinux;
 
 pub use insn::Insn;
 pub use opcode::Opcode;

@@ -229,10 +229,7 @@ fn a_real_kernels_btf() {
     assert_eq!(btf.type_name(field.ty), "u64");
     assert_eq!(Btf::parse(&btf.to_bytes()).unwrap(), btf);
     let kick = btf.find("scx_bpf_kick_cpu", KindTag::Func).unwrap();
-    assert_eq!(
-        btf.type_name(kick),
-        "void scx_bpf_kick_cpu(s32 cpu, u64 flags)"
-    );
+    assert_eq!(btf.type_name(kick), "void scx_bpf_kick_cpu(s32 cpu, u64 flags)");
 }
 
 #[test]
