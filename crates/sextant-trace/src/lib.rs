@@ -4,8 +4,11 @@
 //! file is an error with line and column, never a panic.
 #![forbid(unsafe_code)]
 
+pub mod document;
 pub mod ideal;
 pub mod lenient;
 pub mod nearest;
+pub mod report;
 pub mod rtapp;
+pub mod table;
 pub mod text;

@@ -1,0 +1,130 @@
+//! What a run is reported as: plain numbers, from which the JSON document ([`crate::document`]) and the table
+//! ([`crate::table`]) are written.
+//!
+//! All times are virtual nanoseconds.
+
+use sextant_abi::ExitInfo;
+
+use crate::ideal::{Demand, Observed, ideal_shares};
+
+/// A run and its result.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Scheduler as named by the user, or `fair`.
+    pub scheduler: String,
+    /// Workload as named by the user.
+    pub workload: String,
+    /// CPUs of the machine.
+    pub cpus: u32,
+    /// Seed of the run.
+    pub seed: u64,
+    /// How long it ran.
+    pub duration_ns: u64,
+    /// How the scheduler ended; None if there was none.
+    pub exit: Option<ExitInfo>,
+    /// Tasks of the workload, by pid.
+    pub tasks: Vec<TaskRow>,
+    /// The machine's own tasks.
+    pub system_tasks: Vec<TaskRow>,
+    /// Groups of the workload's tasks, in file order.
+    pub groups: Vec<GroupRow>,
+    /// By CPU number.
+    pub cpu_rows: Vec<CpuRow>,
+    /// Ops that were called, in the order of the ops table.
+    pub ops: Vec<OpRow>,
+    /// SCX event counters, name and value, in the kernel's order; empty without a scheduler.
+    pub events: Vec<(&'static str, i64)>,
+    /// SHA-256 of the event lines, hexadecimal.
+    pub trace_hash: String,
+}
+
+/// One task.
+#[derive(Clone, Debug, Default)]
+pub struct TaskRow {
+    /// comm
+    pub name: String,
+    /// pid
+    pub pid: i32,
+    /// Nice value at the end.
+    pub nice: i32,
+    /// Load weight, 1024 for nice 0.
+    pub weight: u64,
+    /// Time on a CPU.
+    pub run_ns: u64,
+    /// Time runnable but not running.
+    pub wait_ns: u64,
+    /// Time from its start to its end.
+    pub alive_ns: u64,
+    /// How often it was woken.
+    pub wakeups: u64,
+    /// From wakeup to running.
+    pub latency: Latency,
+    /// How often it was switched in.
+    pub switches: u64,
+    /// How often it changed its CPU.
+    pub migrations: u64,
+}
+
+/// Percentiles of wakeup latency, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// Median.
+    pub p50: u64,
+    /// 90 %.
+    pub p90: u64,
+    /// 99 %.
+    pub p99: u64,
+    /// 99.9 %.
+    pub p999: u64,
+    /// Worst.
+    pub max: u64,
+}
+
+/// The tasks made from one description.
+#[derive(Clone, Debug, Default)]
+pub struct GroupRow {
+    /// Its name in the workload file.
+    pub name: String,
+    /// Which of [`Report::tasks`].
+    pub members: Vec<usize>,
+    /// Wakeup latency over all of them.
+    pub latency: Latency,
+}
+
+/// One CPU.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuRow {
+    /// Its number.
+    pub cpu: u32,
+    /// Time not idle.
+    pub busy_ns: u64,
+    /// Context switches.
+    pub switches: u64,
+}
+
+/// One op.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Calls.
+    pub calls: u64,
+    /// BPF instructions executed in all of them.
+    pub insns: u64,
+}
+
+impl Report {
+    /// CPU time of the whole machine, ns.
+    pub fn capacity_ns(&self) -> u64 {
+        self.duration_ns.saturating_mul(u64::from(self.cpus))
+    }
+
+    /// CPU time that each of the workload's tasks would ideally have got, in the order of `tasks`.
+    pub fn ideal_run_ns(&self) -> Vec<u64> {
+        let want =
+            |t: &TaskRow| Observed { run_ns: t.run_ns, wait_ns: t.wait_ns, alive_ns: t.alive_ns }.want_ns();
+        let demands: Vec<Demand> =
+            self.tasks.iter().map(|t| Demand { weight: t.weight, want_ns: want(t) }).collect();
+        ideal_shares(&demands, self.capacity_ns())
+    }
+}
