@@ -5,6 +5,8 @@
 //! decides what memory a program can touch (the vm checks every access by itself).
 #![forbid(unsafe_code)]
 
+pub mod reach;
 pub mod structure;
 
+pub use reach::{Reach, UnknownFunc, reach};
 pub use structure::{StructureError, check};
