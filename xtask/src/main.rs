@@ -8,10 +8,12 @@ mod apt;
 mod bpf_clang;
 mod deny;
 mod deps;
+mod invariants;
 mod kernel_examples;
 mod metadata;
 mod run;
 mod schedulers;
+mod suite;
 mod vmlinuz;
 mod workspace;
 
@@ -50,6 +52,10 @@ enum Chore {
     },
     /// Hold the dependencies against deny.toml
     Deny,
+    /// Check what ARCHITECTURE.md promises
+    Invariants,
+    /// The whole test suite, as CI runs it
+    Test,
 }
 
 impl Chore {
@@ -58,6 +64,8 @@ impl Chore {
             Chore::KernelExamples { .. } => "kernel-examples",
             Chore::Schedulers { .. } => "schedulers",
             Chore::Deny => "deny",
+            Chore::Invariants => "invariants",
+            Chore::Test => "test",
         }
     }
 
@@ -66,6 +74,8 @@ impl Chore {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
             Chore::Schedulers { check } => schedulers::run(*check),
             Chore::Deny => deny::run(),
+            Chore::Invariants => invariants::run(),
+            Chore::Test => suite::run(),
         }
     }
 }

@@ -21,16 +21,6 @@ pub fn text(command: &mut Command) -> Result<String> {
     String::from_utf8(output(command)?.stdout).with_context(|| format!("`{name}` printed no UTF-8"))
 }
 
-/// Runs with our stdout and stderr; an error when it fails.
-pub fn passed_through(command: &mut Command) -> Result<()> {
-    let name = shown(command);
-    let status = command.stdin(Stdio::null()).status().with_context(|| format!("cannot start `{name}`"))?;
-    if !status.success() {
-        bail!("`{name}` failed ({status})");
-    }
-    Ok(())
-}
-
 /// The command as a person would type it.
 fn shown(command: &Command) -> String {
     std::iter::once(command.get_program())
