@@ -1,1 +1,26 @@
-//! (being written)
+//! Runs BPF programs: memory they can reach, maps, helpers, timers, and an interpreter.
+//!
+//! Must hold (invariant 2): whatever a program does, it touches only memory of the [`Region`], there only what is allocated,
+//! and stores only where a program may store; anything else ends it with a [`Trap`]. Nothing here relies on a
+//! verifier. Determinism (invariant 3): no clock, thread, random seed or host address; addresses are numbers of ours.
+//!
+//! The kernel around the programs is a [`Host`].
+
+pub mod error;
+pub mod host;
+pub mod map;
+pub mod region;
+
+mod decode;
+mod exec;
+mod helper;
+mod interp;
+mod sanitize;
+mod timer;
+mod vm;
+
+pub use error::{Errno, Fault, Trap, TrapKind, Why};
+pub use host::Host;
+pub use map::{DroppedKptr, MapId, MapSpec, SpecialField};
+pub use region::{Access, Region, RegionConfig};
+pub use vm::{INSN_BUDGET, ProgId, Run, Vm, VmConfig};

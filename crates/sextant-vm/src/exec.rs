@@ -1,0 +1,185 @@
+//! A program's run: its frames, lock and place, shared by the interpreter and the helpers.
+//!
+//! ```text
+//!  stack block:  frame 0 (512 B) | frame 1 | … | frame 7 | a key for each frame's callback (8 × 8 B) | context
+//!  r10 of frame i = block + (i + 1) * 512
+//! ```
+
+use sextant_abi::{Mem, Reloc};
+
+use crate::decode::{self, Prog};
+use crate::error::TrapKind;
+use crate::map::{KeyAt, MapId};
+use crate::region::Region;
+use crate::sanitize::Written;
+use crate::vm::{ProgId, Run};
+use crate::{Host, Trap, Vm};
+
+/// Call frames, counting callbacks (MAX_CALL_FRAMES).
+pub(crate) const MAX_FRAMES: usize = 8;
+/// Bytes of a frame (MAX_BPF_STACK).
+pub(crate) const FRAME: u64 = 512;
+/// Bytes of a run's frames and keys.
+pub(crate) const STACK_BLOCK: u64 = MAX_FRAMES as u64 * (FRAME + 8);
+/// Times that one run's `may_goto`s fall through (BPF_MAX_LOOPS).
+const MAX_LOOPS: u32 = 8 << 20;
+
+/// What a call saves.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) ret: u32,
+    pub(crate) saved: [u64; 4],
+    pub(crate) written: Written,
+}
+
+/// A run of a program.
+pub(crate) struct Exec<'a> {
+    pub(crate) vm: &'a Vm,
+    pub(crate) region: &'a Region,
+    pub(crate) prog: &'a Prog,
+    pub(crate) host: &'a mut dyn Host,
+    stack: u64,
+    pub(crate) frames: [Frame; MAX_FRAMES],
+    /// Frames in use.
+    pub(crate) depth: usize,
+    /// `bpf_spin_lock` held.
+    pub(crate) lock: Option<u64>,
+    pub(crate) may_goto_left: u32,
+    budget: u64,
+    /// Instruction that trapped, set by the innermost interpreter.
+    pub(crate) trap_at: Option<u32>,
+    /// A trap of a nested program that a kfunc passed on.
+    pub(crate) nested: Option<Trap>,
+}
+
+impl<'a> Exec<'a> {
+    pub(crate) fn new(
+        vm: &'a Vm,
+        prog: &'a Prog,
+        stack: u64,
+        budget: u64,
+        host: &'a mut dyn Host,
+    ) -> Exec<'a> {
+        let frame = Frame { ret: 0, saved: [0; 4], written: Written::entry(0) };
+        Exec {
+            vm,
+            region: &vm.region,
+            prog,
+            host,
+            stack,
+            frames: [frame; MAX_FRAMES],
+            depth: 0,
+            lock: None,
+            may_goto_left: MAX_LOOPS,
+            budget,
+            trap_at: None,
+            nested: None,
+        }
+    }
+
+    /// Runs from an instruction to the exit of its function.
+    pub(crate) fn run(&mut self, insn: u32, args: [u64; 5]) -> Result<Run, Trap> {
+        let result = self.interpret(insn, args).and_then(|r0| match self.lock {
+            Some(_) => Err(TrapKind::Lock("bpf_spin_lock is held at exit")),
+            None => Ok(r0),
+        });
+        match result {
+            Ok(r0) => Ok(Run { r0, insns: self.vm.insns.get() }),
+            Err(kind) => Err(self.trap(kind)),
+        }
+    }
+
+    fn trap(&mut self, kind: TrapKind) -> Trap {
+        if let Some(nested) = self.nested.take() {
+            return nested;
+        }
+        Trap::bare(kind).in_prog(self.prog, self.trap_at.unwrap_or(0))
+    }
+
+    fn interpret(&mut self, insn: u32, args: [u64; 5]) -> Result<u64, TrapKind> {
+        if insn as usize >= self.prog.ops.len() {
+            return Err(TrapKind::BadInsn("no such function"));
+        }
+        if self.vm.cfg.sanitize { self.interp::<true>(insn, args) } else { self.interp::<false>(insn, args) }
+    }
+
+    /// Calls a function of this program from a helper.
+    pub(crate) fn callback(&mut self, func: u64, args: [u64; 5]) -> Result<u64, TrapKind> {
+        match decode::func_at(func) {
+            Some((prog, insn)) if prog == self.prog.id => self.interpret(insn, args),
+            _ => Err(TrapKind::BadInsn("the callback is not a function of this program")),
+        }
+    }
+
+    /// r10 of a frame.
+    pub(crate) fn frame_pointer(&self, frame: usize) -> u64 {
+        self.stack + (frame as u64 + 1) * FRAME
+    }
+
+    /// Opens a frame; its r10.
+    #[inline(always)]
+    pub(crate) fn push_frame<const SAN: bool>(&mut self) -> Result<u64, TrapKind> {
+        if self.depth >= MAX_FRAMES {
+            return Err(TrapKind::CallDepth);
+        }
+        let fp = self.frame_pointer(self.depth);
+        self.depth += 1;
+        if SAN {
+            self.region.object_add(fp - FRAME, FRAME, FRAME, 1);
+        }
+        Ok(fp)
+    }
+
+    /// Closes the innermost frame.
+    #[inline(always)]
+    pub(crate) fn pop_frame<const SAN: bool>(&mut self) {
+        self.depth -= 1;
+        if SAN {
+            self.region.object_remove(self.frame_pointer(self.depth) - FRAME, 1);
+        }
+    }
+
+    /// Where a callback called from this frame finds its key.
+    pub(crate) fn key_addr(&self, key: KeyAt) -> u64 {
+        match key {
+            KeyAt::Addr(addr) => addr,
+            KeyAt::Index(index) => {
+                let addr = self.stack + MAX_FRAMES as u64 * FRAME + 8 * (self.depth as u64 % 8);
+                self.region.object_add(addr, 4, 8, 1);
+                self.region.store(addr, 4, index.into());
+                addr
+            }
+        }
+    }
+
+    /// The budget is used up.
+    #[cold]
+    pub(crate) fn out_of_budget(&self) -> TrapKind {
+        TrapKind::Budget { limit: self.budget }
+    }
+}
+
+impl Trap {
+    /// Says where the trap happened.
+    pub(crate) fn in_prog(self, prog: &Prog, insn: u32) -> Trap {
+        let disasm = if (insn as usize) < prog.insns.len() {
+            sextant_bpf::disasm::text(&prog.insns, insn as usize, &sextant_bpf::disasm::nameless)
+        } else {
+            "(end)".to_owned()
+        };
+        Trap { prog: prog.name.clone(), insn, disasm, kind: self.kind }
+    }
+}
+
+impl Vm {
+    /// What an instruction that named an outside thing gets.
+    pub(crate) fn reloc_addr(&self, prog: ProgId, reloc: Reloc) -> Option<u64> {
+        match reloc {
+            Reloc::Map(id) => self.map_addr(MapId(id)),
+            Reloc::MapValue(id, off) => self.map_value_addr(MapId(id), off),
+            Reloc::Func(insn) => Some(decode::func_addr(prog, insn)),
+            Reloc::Addr(addr) => Some(addr),
+            Reloc::Kfunc(_) => None,
+        }
+    }
+}

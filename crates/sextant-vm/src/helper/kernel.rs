@@ -1,0 +1,130 @@
+//! Time, CPU, the current task, locks, owned pointers, per-CPU variables, strings.
+
+use sextant_abi::types::TaskStruct;
+
+use crate::error::TrapKind;
+use crate::exec::Exec;
+use crate::{Access, Errno};
+
+pub(super) fn ktime(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(exec.host.ktime_ns(exec.vm.insns()))
+}
+
+pub(super) fn jiffies64(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(exec.host.jiffies())
+}
+
+pub(super) fn prandom(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(exec.host.prandom_u32().into())
+}
+
+pub(super) fn cpu(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(exec.host.cpu().into())
+}
+
+/// One node until topologies come.
+pub(super) fn numa_node(_: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(0)
+}
+
+pub(super) fn current_task(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(exec.host.current_task())
+}
+
+/// `tgid << 32 | pid`
+pub(super) fn current_pid_tgid(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    let task = exec.host.current_task();
+    if task == 0 {
+        return Ok(Errno::EINVAL.ret());
+    }
+    let task = TaskStruct::at(task);
+    let (pid, tgid) = (task.pid().get(exec.region) as u32, task.tgid().get(exec.region) as u32);
+    Ok(u64::from(tgid) << 32 | u64::from(pid))
+}
+
+/// `bpf_get_current_comm(buf, size)`: cut and NUL-terminated, the rest zero.
+pub(super) fn current_comm(exec: &mut Exec<'_>, [buf, size, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    let size = size as u32 as usize;
+    exec.region.check(buf, size as u64, Access::Write)?;
+    let task = exec.host.current_task();
+    let mut out = vec![0; size];
+    if task != 0 {
+        let comm = TaskStruct::at(task).comm().get_str(exec.region).into_bytes();
+        let len = comm.len().min(size.saturating_sub(1));
+        out[..len].copy_from_slice(&comm[..len]);
+    }
+    exec.region.bpf_write(buf, &out)?;
+    Ok(if task == 0 { Errno::EINVAL.ret() } else { 0 })
+}
+
+pub(super) fn spin_lock(exec: &mut Exec<'_>, [lock, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    exec.region.check(lock, 4, Access::Write)?;
+    match exec.lock.replace(lock) {
+        Some(_) => Err(TrapKind::Lock("bpf_spin_lock while another lock is held")),
+        None => Ok(0),
+    }
+}
+
+pub(super) fn spin_unlock(exec: &mut Exec<'_>, [lock, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    match exec.lock.take() {
+        Some(held) if held == lock => Ok(0),
+        Some(_) => Err(TrapKind::Lock("bpf_spin_unlock of a lock that is not the one held")),
+        None => Err(TrapKind::Lock("bpf_spin_unlock without bpf_spin_lock")),
+    }
+}
+
+/// `bpf_kptr_xchg(dst, ptr)`: the old pointer, which the program owns now.
+pub(super) fn kptr_xchg(exec: &mut Exec<'_>, [dst, ptr, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    exec.region.check_object(dst, 8, true)?;
+    let old = exec.region.bpf_load(dst, 8)?;
+    exec.region.bpf_store(dst, 8, ptr)?;
+    Ok(old)
+}
+
+/// NULL for a CPU that does not exist.
+pub(super) fn per_cpu_ptr(exec: &mut Exec<'_>, [var, cpu, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    let cpu = cpu as u32;
+    if cpu >= exec.vm.cfg.nr_cpus {
+        return Ok(0);
+    }
+    exec.vm.percpu_addr(var, cpu).ok_or(TrapKind::BadArg("bpf_per_cpu_ptr", "not a per-CPU variable"))
+}
+
+pub(super) fn this_cpu_ptr(exec: &mut Exec<'_>, [var, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    let cpu = exec.host.cpu();
+    exec.vm.percpu_addr(var, cpu).ok_or(TrapKind::BadArg("bpf_this_cpu_ptr", "not a per-CPU variable"))
+}
+
+/// `bpf_strncmp(s1, s1_size, s2)`: difference of the first bytes that differ.
+pub(super) fn strncmp(exec: &mut Exec<'_>, [s1, size, s2, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    for i in 0..u64::from(size as u32) {
+        let a = exec.region.bpf_load(s1.wrapping_add(i), 1)?;
+        let b = exec.region.bpf_load(s2.wrapping_add(i), 1)?;
+        if a != b {
+            return Ok(if a < b { -1i64 as u64 } else { 1 });
+        }
+        if a == 0 {
+            break;
+        }
+    }
+    Ok(0)
+}
+
+impl crate::Vm {
+    /// Memory for a per-CPU kernel variable: what a program holds as its address (CPU 0's copy). ENOMEM.
+    pub fn percpu_alloc(&self, size: u32) -> Result<u64, Errno> {
+        let stride = u64::from(size).next_multiple_of(64).max(64);
+        let len = stride * u64::from(self.cfg.nr_cpus);
+        let base = self.region.alloc_block(crate::region::Zone::Kernel, len, 64)?;
+        self.region.object_add(base, size.into(), stride, self.cfg.nr_cpus.into());
+        self.percpu.borrow_mut().insert(base, stride);
+        Ok(base)
+    }
+
+    /// A CPU's copy of (a byte of) a per-CPU variable.
+    pub fn percpu_addr(&self, var: u64, cpu: u32) -> Option<u64> {
+        let percpu = self.percpu.borrow();
+        let (&base, &stride) = percpu.range(..=var).next_back()?;
+        (var - base < stride).then(|| var + u64::from(cpu) * stride)
+    }
+}

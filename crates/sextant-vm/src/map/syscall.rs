@@ -1,0 +1,312 @@
+//! The side of bpf(2): creation, elements by key bytes, freezing, the mmapable values' files.
+//!
+//! Keys and values are exactly as long as the kernel copies them: a per-CPU value is `round_up(value_size, 8)` bytes for
+//! every possible CPU. Map-in-map values are map ids here (4 bytes); the caller translates file descriptors.
+//! The caller checks the mode of the fd; map flags are checked here.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+
+use sextant_abi::Mem;
+
+use super::*;
+use crate::region::Zone;
+use crate::{Errno, Vm};
+
+impl Vm {
+    /// BPF_MAP_CREATE. EINVAL for what the kernel refuses, and for map types that do not exist here; E2BIG, ENOMEM,
+    /// ENOTSUPP as the kernel.
+    pub fn map_create(&self, spec: &MapSpec) -> Result<MapId, Errno> {
+        validate(spec)?;
+        if let Some(inner) = spec.inner {
+            let inner = self.map(inner).ok_or(Errno::EBADF)?;
+            if inner.is_of_maps() {
+                return Err(Errno::EINVAL);
+            }
+        }
+        let kind = self.make_kind(spec)?;
+        let addr = self.region.alloc_block(Zone::MapPtr, MAP_PTR_SIZE, MAP_PTR_SIZE)?;
+        self.region.object_add(addr, MAP_PTR_SIZE, MAP_PTR_SIZE, 1);
+        let id = MapId(((addr - Zone::MapPtr.start()) / MAP_PTR_SIZE) as u32);
+        let map = Map { id, addr, spec: spec.clone(), frozen: Cell::new(false), kind };
+        self.maps.borrow_mut().push(Some(Rc::new(map)));
+        Ok(id)
+    }
+
+    fn make_kind(&self, spec: &MapSpec) -> Result<Kind, Errno> {
+        let (region, cpus) = (&*self.region, self.cfg.nr_cpus);
+        Ok(match spec.map_type {
+            BPF_MAP_TYPE_ARRAY | BPF_MAP_TYPE_PERCPU_ARRAY => {
+                Kind::Array(Array::new(region, spec, spec.value_size, cpus)?)
+            }
+            BPF_MAP_TYPE_ARRAY_OF_MAPS => Kind::Array(Array::new(region, spec, 8, cpus)?),
+            BPF_MAP_TYPE_HASH_OF_MAPS => Kind::Hash(Hash::new(spec, 8, cpus).into()),
+            BPF_MAP_TYPE_QUEUE | BPF_MAP_TYPE_STACK => Kind::Queue(Queue::new(spec)?.into()),
+            BPF_MAP_TYPE_TASK_STORAGE | BPF_MAP_TYPE_CGRP_STORAGE => {
+                Kind::Storage(Storage::new(spec.value_size).into())
+            }
+            BPF_MAP_TYPE_STRUCT_OPS => Kind::Blob(vec![0; spec.value_size as usize].into()),
+            _ => Kind::Hash(Hash::new(spec, spec.value_size, cpus).into()),
+        })
+    }
+
+    /// Drops a map whose last reference is gone. Its memory is not reused (arrays); elements and timers end.
+    pub fn map_free(&self, id: MapId) {
+        let map = self.maps.borrow_mut().get_mut(id.0 as usize).and_then(Option::take);
+        if let Some(map) = map {
+            self.drop_map_values(&map);
+            self.region.object_remove(map.addr, 1);
+            if let Kind::Array(a) = &map.kind {
+                self.region.object_remove(a.base(), 1);
+            }
+        }
+    }
+
+    /// What a map was created from.
+    pub fn map_spec(&self, id: MapId) -> Option<MapSpec> {
+        self.map(id).map(|map| map.spec.clone())
+    }
+
+    /// What a program holds as a pointer to the map (`Reloc::Map`).
+    pub fn map_addr(&self, id: MapId) -> Option<u64> {
+        self.map(id).map(|map| map.addr)
+    }
+
+    /// Bytes of a value as bpf(2) copies it.
+    pub fn map_user_value_size(&self, id: MapId) -> Option<usize> {
+        self.map(id).map(|map| self.user_value_size(&map))
+    }
+
+    fn user_value_size(&self, map: &Map) -> usize {
+        let size = map.spec.value_size as usize;
+        if map.is_percpu() { size.next_multiple_of(8) * self.cfg.nr_cpus as usize } else { size }
+    }
+
+    fn map_or_ebadf(&self, id: MapId) -> Result<Rc<Map>, Errno> {
+        self.map(id).ok_or(Errno::EBADF)
+    }
+
+    fn map_for_write(&self, id: MapId) -> Result<Rc<Map>, Errno> {
+        let map = self.map_or_ebadf(id)?;
+        if map.frozen.get() || map.spec.flags & BPF_F_RDONLY != 0 {
+            return Err(Errno::EPERM);
+        }
+        Ok(map)
+    }
+
+    fn map_for_read(&self, id: MapId) -> Result<Rc<Map>, Errno> {
+        let map = self.map_or_ebadf(id)?;
+        if map.spec.flags & BPF_F_WRONLY != 0 {
+            return Err(Errno::EPERM);
+        }
+        Ok(map)
+    }
+
+    /// BPF_MAP_LOOKUP_ELEM: the value's bytes. Local storage is looked up by [`Vm::storage_lookup`].
+    pub fn map_lookup(&self, id: MapId, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
+        let map = self.map_for_read(id)?;
+        if flags & !BPF_F_LOCK != 0 || (flags & BPF_F_LOCK != 0 && !map.has_lock()) {
+            return Err(Errno::EINVAL);
+        }
+        self.check_key(&map, key)?;
+        match &map.kind {
+            Kind::Queue(q) => q.borrow_mut().peek().map(<[u8]>::to_vec),
+            Kind::Blob(bytes) => Ok(bytes.borrow().clone()),
+            Kind::Storage(_) => Err(Errno::EBADF),
+            _ => self.user_value(&map, key),
+        }
+    }
+
+    fn check_key(&self, map: &Map, key: &[u8]) -> Result<(), Errno> {
+        if key.len() == map.spec.key_size as usize { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    fn user_value(&self, map: &Map, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let mut out = vec![0; self.user_value_size(map)];
+        let first = self.elem_lookup(map, key, 0).ok_or(Errno::ENOENT)?;
+        if map.is_of_maps() {
+            let inner = self.map_by_addr(self.region.load(first, 8)).ok_or(Errno::ENOENT)?;
+            out.copy_from_slice(&inner.id.0.to_le_bytes());
+            return Ok(out);
+        }
+        let size = map.spec.value_size as usize;
+        for (cpu, out) in out.chunks_mut(size.next_multiple_of(8)).enumerate() {
+            let value = self.elem_lookup(map, key, cpu as u32).ok_or(Errno::ENOENT)?;
+            self.load_value(map, value, &mut out[..size]);
+        }
+        Ok(out)
+    }
+
+    /// BPF_MAP_UPDATE_ELEM.
+    pub fn map_update(&self, id: MapId, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let map = self.map_for_write(id)?;
+        self.check_key(&map, key)?;
+        if value.len() != self.user_value_size(&map) {
+            return Err(Errno::EINVAL);
+        }
+        if map.is_of_maps() {
+            return self.update_inner(&map, key, value, flags);
+        }
+        match &map.kind {
+            Kind::Blob(bytes) => {
+                bytes.borrow_mut().copy_from_slice(value);
+                Ok(())
+            }
+            Kind::Storage(_) => Err(Errno::EBADF),
+            _ if map.is_percpu() => self.update_percpu(&map, key, value, flags),
+            _ => self.elem_update(&map, key, value, flags, 0),
+        }
+    }
+
+    fn update_percpu(&self, map: &Map, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let size = map.spec.value_size as usize;
+        for (cpu, part) in value.chunks(size.next_multiple_of(8)).enumerate() {
+            // After the first CPU's part the element is there.
+            let flags = if cpu == 0 { flags } else { BPF_ANY };
+            self.elem_update(map, key, &part[..size], flags, cpu as u32)?;
+        }
+        Ok(())
+    }
+
+    fn update_inner(&self, map: &Map, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        let id = u32::from_le_bytes(value.try_into().map_err(|_| Errno::EINVAL)?);
+        let inner = self.map_or_ebadf(MapId(id))?;
+        let template = map.spec.inner.and_then(|id| self.map(id)).ok_or(Errno::EINVAL)?;
+        if !same_meta(&template.spec, &inner.spec) {
+            return Err(Errno::EINVAL);
+        }
+        self.elem_update(map, key, &inner.addr.to_le_bytes(), flags, 0)
+    }
+
+    /// BPF_MAP_DELETE_ELEM.
+    pub fn map_delete(&self, id: MapId, key: &[u8]) -> Result<(), Errno> {
+        let map = self.map_for_write(id)?;
+        self.check_key(&map, key)?;
+        self.elem_delete(&map, key)
+    }
+
+    /// BPF_MAP_LOOKUP_AND_DELETE_ELEM: ENOTSUPP where elements cannot go.
+    pub fn map_lookup_and_delete(&self, id: MapId, key: &[u8]) -> Result<Vec<u8>, Errno> {
+        let map = self.map_for_write(id)?;
+        self.check_key(&map, key)?;
+        match &map.kind {
+            Kind::Queue(q) => q.borrow_mut().pop(),
+            Kind::Hash(_) => {
+                let value = self.user_value(&map, key)?;
+                self.elem_delete(&map, key).map(|()| value)
+            }
+            _ => Err(Errno::ENOTSUPP),
+        }
+    }
+
+    /// BPF_MAP_GET_NEXT_KEY, in order of insertion: ENOENT after the last one; the first for an unknown key.
+    pub fn map_next_key(&self, id: MapId, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
+        let map = self.map_for_read(id)?;
+        if let Some(key) = key {
+            self.check_key(&map, key)?;
+        }
+        match &map.kind {
+            Kind::Array(a) => {
+                let at = key.map(|k| u32::from_le_bytes(k.try_into().unwrap_or([0xff; 4])));
+                let next = match at {
+                    Some(at) if at + 1 == a.max_entries() => return Err(Errno::ENOENT),
+                    Some(at) if at < a.max_entries() => at + 1,
+                    _ => 0,
+                };
+                Ok(next.to_le_bytes().to_vec())
+            }
+            Kind::Hash(h) => {
+                let elem = h.borrow().next(key).ok_or(Errno::ENOENT)?;
+                Ok(self.region.read_vec(elem, map.spec.key_size as usize))
+            }
+            Kind::Blob(_) if key.is_none() => Ok(vec![0; 4]),
+            Kind::Blob(_) => Err(Errno::ENOENT),
+            Kind::Queue(_) => Err(Errno::EINVAL),
+            Kind::Storage(_) => Err(Errno::ENOTSUPP),
+        }
+    }
+
+    /// BPF_MAP_FREEZE: EBUSY when frozen already, ENOTSUPP for struct_ops and for values with special fields.
+    pub fn map_freeze(&self, id: MapId) -> Result<(), Errno> {
+        let map = self.map_or_ebadf(id)?;
+        if matches!(map.kind, Kind::Blob(_)) || !map.spec.fields.is_empty() {
+            return Err(Errno::ENOTSUPP);
+        }
+        if map.frozen.replace(true) {
+            return Err(Errno::EBUSY);
+        }
+        if let Kind::Array(a) = &map.kind
+            && let Some(fd) = a.fd()
+        {
+            crate::region::seal_writes(fd.as_fd());
+        }
+        Ok(())
+    }
+
+    /// A duplicate of the file behind a mmapable map's values; offset 0 is value 0.
+    pub fn map_fd(&self, id: MapId) -> Option<OwnedFd> {
+        let map = self.map(id)?;
+        let Kind::Array(a) = &map.kind else { return None };
+        a.fd()?.try_clone().ok()
+    }
+
+    /// Address of a byte inside an array's values (value 0 at offset 0): `Reloc::MapValue`.
+    pub fn map_value_addr(&self, id: MapId, off: u32) -> Option<u64> {
+        let map = self.map(id)?;
+        let Kind::Array(a) = &map.kind else { return None };
+        (u64::from(off) < a.len()).then(|| a.base() + u64::from(off))
+    }
+
+    /// A constant: `size` bytes (1, 2, 4, 8) at `off` of the values of a map that neither side can write any more.
+    pub fn frozen_read(&self, id: MapId, off: u32, size: u32) -> Option<u64> {
+        let map = self.map(id)?;
+        let Kind::Array(a) = &map.kind else { return None };
+        let constant = map.frozen.get() && map.spec.flags & BPF_F_RDONLY_PROG != 0;
+        let inside = u64::from(off) + u64::from(size) <= a.len();
+        (constant && inside && matches!(size, 1 | 2 | 4 | 8))
+            .then(|| self.region.load(a.base() + u64::from(off), size))
+    }
+
+    /// Local storage by its owner's address: the value's bytes.
+    pub fn storage_lookup(&self, id: MapId, owner: u64) -> Result<Vec<u8>, Errno> {
+        let map = self.map_for_read(id)?;
+        let value = self.storage_value(&map, owner, false)?;
+        let mut out = vec![0; map.spec.value_size as usize];
+        self.load_value(&map, value, &mut out);
+        Ok(out)
+    }
+
+    /// Sets local storage by its owner's address.
+    pub fn storage_update(&self, id: MapId, owner: u64, val: &[u8], flags: u64) -> Result<(), Errno> {
+        let map = self.map_for_write(id)?;
+        if val.len() != map.spec.value_size as usize || flags & !BPF_F_LOCK > BPF_EXIST {
+            return Err(Errno::EINVAL);
+        }
+        match self.storage_value(&map, owner, false) {
+            Ok(_) if flags & BPF_NOEXIST != 0 => return Err(Errno::EEXIST),
+            Err(_) if flags & BPF_EXIST != 0 => return Err(Errno::ENOENT),
+            _ => {}
+        }
+        let value = self.storage_value(&map, owner, true)?;
+        self.store_value(&map, value, val);
+        Ok(())
+    }
+
+    /// Removes local storage by its owner's address.
+    pub fn storage_delete(&self, id: MapId, owner: u64) -> Result<(), Errno> {
+        let map = self.map_for_write(id)?;
+        self.storage_remove(&map, owner)
+    }
+}
+
+/// Whether a map can stand where the template was declared.
+fn same_meta(template: &MapSpec, inner: &MapSpec) -> bool {
+    let sized = matches!(template.map_type, BPF_MAP_TYPE_ARRAY | BPF_MAP_TYPE_PERCPU_ARRAY)
+        && template.flags & BPF_F_INNER_MAP == 0;
+    template.map_type == inner.map_type
+        && template.key_size == inner.key_size
+        && template.value_size == inner.value_size
+        && template.flags == inner.flags
+        && (!sized || template.max_entries == inner.max_entries)
+        && template.fields == inner.fields
+}

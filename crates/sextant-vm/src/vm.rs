@@ -1,0 +1,277 @@
+//! The virtual machine: what owns memory, maps, programs and timers, and how a program is entered.
+//!
+//! Must hold: methods take `&self` and keep nothing borrowed while a program runs, because programs nest
+//! (op → kfunc → op). The outermost call is an RCU section and owns the instruction budget.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sextant_abi::{Mem, ProgramImage};
+
+use crate::decode::{self, Prog};
+use crate::error::TrapKind;
+use crate::exec::{Exec, STACK_BLOCK};
+use crate::map::{DroppedKptr, KeyAt, Map, MapId, Timers};
+use crate::region::{Region, RegionConfig, Zone};
+use crate::{Errno, Host, Trap};
+
+/// Instructions that one top-level call may execute, nested programs included.
+pub const INSN_BUDGET: u64 = 100_000_000;
+/// How deep programs may nest.
+const MAX_NESTING: usize = 32;
+
+/// What a vm is made for.
+#[derive(Clone, Debug, Default)]
+pub struct VmConfig {
+    /// Possible CPUs.
+    pub nr_cpus: u32,
+    /// Check accesses against live objects and registers against use before a write.
+    pub sanitize: bool,
+    /// `sizeof(struct task_struct)`, bytes.
+    pub task_size: u32,
+    /// Ranges (offset, length) of `task_struct` that programs may store to.
+    pub task_writable: Vec<(u32, u32)>,
+}
+
+/// A program's number, from 1.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProgId(pub u32);
+
+/// What a program's run came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Return value.
+    pub r0: u64,
+    /// Instructions executed, without those of nested programs.
+    pub insns: u64,
+}
+
+/// The virtual machine.
+pub struct Vm {
+    pub(crate) region: Rc<Region>,
+    pub(crate) cfg: VmConfig,
+    /// By id; 0 is not used.
+    pub(crate) maps: RefCell<Vec<Option<Rc<Map>>>>,
+    progs: RefCell<Vec<Option<Rc<Prog>>>>,
+    pub(crate) timers: RefCell<Timers>,
+    pub(crate) dead_timers: RefCell<Vec<u64>>,
+    pub(crate) dropped_kptrs: RefCell<Vec<DroppedKptr>>,
+    /// The timer whose callback runs.
+    pub(crate) firing: Cell<Option<u64>>,
+    /// Per-CPU variables: address of CPU 0's copy, distance of two copies.
+    pub(crate) percpu: RefCell<BTreeMap<u64, u64>>,
+    /// Stack blocks by nesting depth.
+    stacks: RefCell<Vec<u64>>,
+    depth: Cell<usize>,
+    pub(crate) insns: Cell<u64>,
+    pub(crate) left: Cell<u64>,
+    budget: Cell<u64>,
+}
+
+impl Vm {
+    /// A vm without maps and programs. Fails with the host's errno when address space cannot be reserved.
+    pub fn new(cfg: VmConfig) -> Result<Vm, Errno> {
+        let region = Region::new(RegionConfig {
+            task_size: cfg.task_size,
+            task_writable: cfg.task_writable.clone(),
+            sanitize: cfg.sanitize,
+        })?;
+        region.alloc_block(Zone::MapPtr, crate::map::MAP_PTR_SIZE, 64)?; // map ids start at 1
+        Ok(Vm {
+            region,
+            cfg,
+            maps: RefCell::new(vec![None]),
+            progs: RefCell::new(vec![None]),
+            timers: RefCell::default(),
+            dead_timers: RefCell::default(),
+            dropped_kptrs: RefCell::default(),
+            firing: Cell::new(None),
+            percpu: RefCell::default(),
+            stacks: RefCell::default(),
+            depth: Cell::new(0),
+            insns: Cell::new(0),
+            left: Cell::new(0),
+            budget: Cell::new(INSN_BUDGET),
+        })
+    }
+
+    /// Its memory.
+    pub fn region(&self) -> Rc<Region> {
+        self.region.clone()
+    }
+
+    /// Possible CPUs.
+    pub fn nr_cpus(&self) -> u32 {
+        self.cfg.nr_cpus
+    }
+
+    /// Changes the instruction budget of a top-level call ([`INSN_BUDGET`] at first).
+    pub fn set_insn_budget(&self, insns: u64) {
+        self.budget.set(insns);
+    }
+
+    /// Instructions the running program has executed so far (0 outside a run). Exact inside helpers and kfuncs.
+    pub fn insns(&self) -> u64 {
+        self.insns.get()
+    }
+
+    /// Whether a program is running.
+    pub fn is_running(&self) -> bool {
+        self.depth.get() > 0
+    }
+
+    pub(crate) fn map(&self, id: MapId) -> Option<Rc<Map>> {
+        self.maps.borrow().get(id.0 as usize)?.clone()
+    }
+
+    pub(crate) fn all_maps(&self) -> Vec<Rc<Map>> {
+        self.maps.borrow().iter().flatten().cloned().collect()
+    }
+
+    /// Adds a program. What is wrong with it traps when it is reached.
+    pub fn prog_add(&self, image: ProgramImage) -> ProgId {
+        let mut progs = self.progs.borrow_mut();
+        let id = ProgId(progs.len() as u32);
+        let map_addr = |reloc| self.reloc_addr(id, reloc);
+        progs.push(Some(Rc::new(decode::decode(id, image, &map_addr))));
+        id
+    }
+
+    /// Drops a program. A run that is under way ends normally.
+    pub fn prog_free(&self, id: ProgId) {
+        if let Some(prog) = self.progs.borrow_mut().get_mut(id.0 as usize) {
+            *prog = None;
+        }
+    }
+
+    pub(crate) fn prog(&self, id: ProgId) -> Result<Rc<Prog>, Trap> {
+        let prog = self.progs.borrow().get(id.0 as usize).cloned().flatten();
+        prog.ok_or_else(|| Trap::bare(TrapKind::NoProg(id.0)))
+    }
+
+    /// Runs a program with its context: `args` are the words that r1 points to.
+    pub fn run(&self, prog: ProgId, args: &[u64], host: &mut dyn Host) -> Result<Run, Trap> {
+        let mut ctx: Vec<u8> = args.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.enter(prog, 0, Entry::Ctx(&mut ctx), host)
+    }
+
+    /// Runs a program with a context it may write (BPF_PROG_TEST_RUN of a syscall program); `ctx` gets the result.
+    pub fn run_with_ctx(&self, prog: ProgId, ctx: &mut [u8], host: &mut dyn Host) -> Result<Run, Trap> {
+        self.enter(prog, 0, Entry::Ctx(ctx), host)
+    }
+
+    /// Calls a function of a program (a callback) with five arguments.
+    pub fn call_function(
+        &self,
+        prog: ProgId,
+        insn: u32,
+        args: [u64; 5],
+        host: &mut dyn Host,
+    ) -> Result<Run, Trap> {
+        self.enter(prog, insn, Entry::Args(args), host)
+    }
+
+    /// Calls a map element's callback: (map, key, value).
+    pub(crate) fn call_with_key(
+        &self,
+        prog: ProgId,
+        insn: u32,
+        elem: (u64, KeyAt, u64),
+        host: &mut dyn Host,
+    ) -> Result<Run, Trap> {
+        self.enter(prog, insn, Entry::Elem(elem), host)
+    }
+
+    fn enter(&self, id: ProgId, insn: u32, entry: Entry<'_>, host: &mut dyn Host) -> Result<Run, Trap> {
+        let prog = self.prog(id)?;
+        let depth = self.depth.get();
+        if depth >= MAX_NESTING {
+            return Err(Trap::bare(TrapKind::Nesting).in_prog(&prog, insn));
+        }
+        let outer_insns = self.insns.replace(0);
+        if depth == 0 {
+            self.left.set(self.budget.get());
+        }
+        self.depth.set(depth + 1);
+        self.region.rcu_enter();
+        let result = self.enter_with_stack(&prog, insn, entry, host);
+        self.depth.set(depth);
+        self.region.rcu_exit();
+        self.insns.set(outer_insns);
+        if depth == 0 {
+            self.take_dead_timers().into_iter().for_each(|timer| drop(host.timer_cancel(timer)));
+        }
+        result
+    }
+
+    fn enter_with_stack(
+        &self,
+        prog: &Rc<Prog>,
+        insn: u32,
+        entry: Entry<'_>,
+        host: &mut dyn Host,
+    ) -> Result<Run, Trap> {
+        let no_memory = |_| Trap::bare(TrapKind::Nesting).in_prog(prog, insn);
+        let stack = self.stack_block(self.depth.get() - 1).map_err(no_memory)?;
+        let mut exec = Exec::new(self, prog, stack, self.budget.get(), host);
+        let mut ctx_out = None;
+        let args = match entry {
+            Entry::Args(args) => args,
+            Entry::Elem((map, key, value)) => [map, exec.key_addr(key), value, 0, 0],
+            Entry::Ctx(ctx) => {
+                let addr = self.ctx_put(stack, ctx).map_err(no_memory)?;
+                ctx_out = Some((addr, ctx));
+                [addr, 0, 0, 0, 0]
+            }
+        };
+        let result = exec.run(insn, args);
+        if let Some((addr, ctx)) = ctx_out {
+            self.region.read_bytes(addr, ctx);
+            self.ctx_drop(stack, addr, ctx.len());
+        }
+        result
+    }
+
+    /// Puts a context next to the stack, or, when it is long, into memory of its own.
+    fn ctx_put(&self, stack: u64, ctx: &[u8]) -> Result<u64, Errno> {
+        let addr = if ctx.len() <= CTX_INLINE {
+            let addr = stack + STACK_BLOCK;
+            self.region.object_add(addr, ctx.len() as u64, CTX_INLINE as u64, 1);
+            addr
+        } else {
+            self.region.alloc_slot(Zone::Heap, ctx.len() as u64)?
+        };
+        self.region.write_bytes(addr, ctx);
+        Ok(addr)
+    }
+
+    fn ctx_drop(&self, stack: u64, addr: u64, len: usize) {
+        if addr == stack + STACK_BLOCK {
+            self.region.object_remove(addr, 1);
+        } else {
+            self.region.free_slot(Zone::Heap, addr, len as u64);
+        }
+    }
+
+    fn stack_block(&self, depth: usize) -> Result<u64, Errno> {
+        let mut stacks = self.stacks.borrow_mut();
+        if depth == stacks.len() {
+            stacks.push(self.region.alloc_block(Zone::Stack, STACK_BLOCK + CTX_INLINE as u64, 64)?);
+        }
+        Ok(stacks[depth])
+    }
+}
+
+/// Contexts up to this many bytes lie next to the stack.
+const CTX_INLINE: usize = 256;
+
+/// How a program is entered.
+enum Entry<'a> {
+    /// r1 = address of these bytes, which are copied back.
+    Ctx(&'a mut [u8]),
+    /// r1..r5.
+    Args([u64; 5]),
+    /// r1 = map, r2 = its key, r3 = value.
+    Elem((u64, KeyAt, u64)),
+}
