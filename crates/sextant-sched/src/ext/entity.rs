@@ -1,12 +1,16 @@
 //! `struct sched_ext_entity` without the fields a program sees: what the class keeps per task in ordinary Rust.
 //!
 //! The visible part (`slice`, `dsq_vtime`, `weight`, `flags`, `disallow`, …) lives in `task_struct.scx` only.
-//! Mirrors include/linux/sched/ext.h (7.3); the runtime of `tid_hash`, core-sched and rescue fields is left out.
+//! Mirrors include/linux/sched/ext.h (7.3); tid hash, reenqueue, core-sched and rescue are left out.
 
+use sextant_abi::types::*;
 use sextant_abi::{CpuId, DsqId};
 
+use super::events::EventId;
 use super::list::Link;
 use super::tree::TreeNode;
+use crate::sched::Sched;
+use crate::task::TaskId;
 
 /// Index of a DSQ in the table of all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,8 +91,8 @@ pub struct ExtEntity {
     pub(crate) sticky_cpu: Option<CpuId>,
     /// CPU that is moving it between runqueues.
     pub(crate) holding_cpu: Option<CpuId>,
-    /// What select_cpu said.
-    pub(crate) selected_cpu: Option<CpuId>,
+    /// What select_cpu said, not validated.
+    pub(crate) selected_cpu: i32,
     /// Pending direct dispatch.
     pub(crate) ddsp: Verdict,
     /// Place in the runqueue's runnable list, and the runqueue whose list it is on.
@@ -98,8 +102,14 @@ pub struct ExtEntity {
     pub(crate) deferred: bool,
     /// A slice request from outside the runqueue, applied when it runs next.
     pub(crate) slice_oob: Option<u64>,
-    /// Reenqueues since it last ran.
-    pub(crate) reenq_cnt: u32,
+}
+
+impl ExtEntity {
+    /// Back to SCX_OPSS_NONE.
+    pub(crate) fn clear_opss(&mut self) {
+        self.ops_state = OpsState::None;
+        self.qseq = 0;
+    }
 }
 
 impl Default for ExtEntity {
@@ -116,13 +126,118 @@ impl Default for ExtEntity {
             last_qseq: 0,
             sticky_cpu: None,
             holding_cpu: None,
-            selected_cpu: None,
+            selected_cpu: 0,
             ddsp: Verdict::NONE,
             runnable: Link::UNLINKED,
             runnable_cpu: None,
             deferred: false,
             slice_oob: None,
-            reenq_cnt: 0,
         }
+    }
+}
+
+/// Access to the visible part of a task's entity.
+impl Sched {
+    pub(crate) fn scx(&self, p: TaskId) -> SchedExtEntity {
+        self.tasks[p].ts.scx()
+    }
+
+    /// `p->scx.flags`
+    pub(crate) fn scx_flags(&self, p: TaskId) -> u32 {
+        self.scx(p).flags().get(&*self.mem)
+    }
+
+    pub(crate) fn set_scx_flags(&mut self, p: TaskId, bits: u32) {
+        let flags = self.scx(p).flags();
+        flags.set(&*self.mem, flags.get(&*self.mem) | bits);
+    }
+
+    pub(crate) fn clear_scx_flags(&mut self, p: TaskId, bits: u32) {
+        let flags = self.scx(p).flags();
+        flags.set(&*self.mem, flags.get(&*self.mem) & !bits);
+    }
+
+    /// SCX_TASK_QUEUED: between runnable and quiescent.
+    pub(crate) fn scx_queued(&self, p: TaskId) -> bool {
+        self.scx_flags(p) & SCX_TASK_QUEUED != 0
+    }
+
+    /// `scx_get_task_state`: SCX_TASK_NONE .. SCX_TASK_DEAD.
+    pub(crate) fn scx_task_state(&self, p: TaskId) -> u32 {
+        self.scx_flags(p) & SCX_TASK_STATE_MASK
+    }
+
+    pub(crate) fn set_scx_task_state(&mut self, p: TaskId, state: u32) {
+        let flags = self.scx(p).flags();
+        flags.set(&*self.mem, flags.get(&*self.mem) & !SCX_TASK_STATE_MASK | state);
+    }
+
+    /// `p->scx.slice`, ns.
+    pub(crate) fn slice(&self, p: TaskId) -> u64 {
+        self.scx(p).slice().get(&*self.mem)
+    }
+
+    /// The default slice now; a request from outside the runqueue survives (`refill_task_slice_dfl`).
+    pub(crate) fn refill_task_slice_dfl(&mut self, p: TaskId) {
+        self.scx(p).slice().set(&*self.mem, self.ext.slice_dfl);
+        self.ext.add_event(EventId::RefillSliceDfl, 1);
+    }
+
+    /// `scx_set_task_slice`: supersedes a request from outside.
+    pub(crate) fn set_task_slice(&mut self, p: TaskId, slice: u64) {
+        self.scx(p).slice().set(&*self.mem, slice);
+        self.tasks[p].ext.slice_oob = None;
+    }
+
+    /// `apply_task_slice_oob`: a request made from outside the runqueue takes effect.
+    pub(crate) fn apply_task_slice_oob(&mut self, p: TaskId) {
+        if let Some(slice) = self.tasks[p].ext.slice_oob.take() {
+            self.scx(p).slice().set(&*self.mem, slice);
+        }
+    }
+
+    /// `apply_slice_vtime`: commits what a verdict carries. Slice 0 keeps what is left, at least 1.
+    pub(crate) fn apply_slice_vtime(&mut self, p: TaskId, slice: u64, vtime: u64, enq_flags: u64) {
+        let scx = self.scx(p);
+        if slice != 0 {
+            scx.slice().set(&*self.mem, slice);
+            if enq_flags & SCX_ENQ_SLICE_DFL == 0 {
+                self.tasks[p].ext.slice_oob = None;
+            }
+        } else if scx.slice().get(&*self.mem) == 0 {
+            scx.slice().set(&*self.mem, 1);
+        }
+        if enq_flags & SCX_ENQ_DSQ_PRIQ != 0 {
+            scx.dsq_vtime().set(&*self.mem, vtime);
+        }
+    }
+
+    /// Records a direct dispatch; `ddsp_*` are shown to programs.
+    pub(crate) fn set_direct_dispatch(&mut self, p: TaskId, v: Verdict) {
+        self.tasks[p].ext.ddsp = v;
+        let scx = self.scx(p);
+        scx.ddsp_dsq_id().set(&*self.mem, v.dsq_id.0);
+        scx.ddsp_enq_flags().set(&*self.mem, v.enq_flags);
+        scx.ddsp_slice().set(&*self.mem, v.slice);
+        scx.ddsp_vtime().set(&*self.mem, v.vtime);
+    }
+
+    /// `clear_direct_dispatch`
+    pub(crate) fn clear_direct_dispatch(&mut self, p: TaskId) {
+        if self.tasks[p].ext.ddsp.dsq_id != DsqId::INVALID {
+            self.set_direct_dispatch(p, Verdict::NONE);
+        }
+    }
+
+    /// Where ops.select_cpu or the default sent `p`.
+    pub(crate) fn set_selected_cpu(&mut self, p: TaskId, cpu: i32) {
+        self.tasks[p].ext.selected_cpu = cpu;
+        self.scx(p).selected_cpu().set(&*self.mem, cpu);
+    }
+
+    /// `comm[pid]`, as messages name a task.
+    pub(crate) fn task_name(&self, p: TaskId) -> String {
+        let ts = self.tasks[p].ts;
+        format!("{}[{}]", ts.comm().get_str(&*self.mem), ts.pid().get(&*self.mem))
     }
 }

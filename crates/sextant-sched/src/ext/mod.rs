@@ -1,20 +1,46 @@
 //! sched_ext: the class whose policy is an ops table. `Ext` is the state that is not per task or per runqueue.
 //!
 //! One file per subject, functions named as in the kernel. An entry point is atomic, so what the kernel does under locks,
-//! with retries when a race is lost, is one step here; `SCX_OPSS_*` and `holding_cpu` remain where a nested op could see them.
+//! with retries when a race is lost, is one step here; `ops_state` and qseq remain because nested ops can see them.
 //!
 //! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: IMMED and reenqueue, LLC/NUMA/SMT branches, bypass load balancing,
 //! core-sched, sub-schedulers, the cid form.
 
+mod bypass;
+mod call;
 pub mod class;
+mod dispatch;
+mod dsq;
+mod dump;
+pub mod enable;
+mod enqueue;
 pub mod entity;
-pub(crate) mod list;
+pub mod events;
+mod exit;
+mod idle;
+mod kfunc;
+mod kick;
+mod lifecycle;
+mod list;
+mod pick;
 pub mod rq;
-pub(crate) mod tree;
+mod tree;
+mod watchdog;
+
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
-use crate::ops::Ops;
+use sextant_abi::exit::{ExitInfo, ExitKind};
+use sextant_abi::types::SCX_SLICE_DFL;
+use sextant_abi::{CpuId, Ns};
+
+pub use enable::{EnableError, check_ops_params};
+pub use events::EventId;
+pub use kfunc::iter::DsqIter;
+
+use crate::ops::{Op, Ops};
 
 /// `enum scx_enable_state`
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,18 +58,131 @@ pub enum EnableState {
 /// The class's global state: at most one scheduler.
 pub struct Ext {
     pub(crate) ops: Option<Rc<dyn Ops>>,
+    pub(crate) name: String,
     pub(crate) state: EnableState,
+    /// Ops that are called now, by `Op::index`.
+    pub(crate) has_op: u64,
+    /// SCX_OPS_*, with HAS_CPU_PREEMPT.
+    pub(crate) flags: u64,
+    /// `scx_enabled()`: tasks may be in the class.
+    pub(crate) enabled: bool,
+    pub(crate) switching_all: bool,
+    pub(crate) switched_all: bool,
+    /// Forks call ops.init_task.
+    pub(crate) init_task_enabled: bool,
+    pub(crate) cgroup_inited: bool,
+    /// The scheduler has returned from ops.exit: its kfuncs find no scheduler.
+    pub(crate) dead: bool,
+    pub(crate) max_batch: u32,
+    pub(crate) dump_len: u32,
+    /// 20 ms, or 5 ms while bypassing.
+    pub(crate) slice_dfl: u64,
+    pub(crate) bypass_depth: u32,
+    pub(crate) bypass_timestamp: Ns,
+    pub(crate) aborting: bool,
+    pub(crate) exit_kind: ExitKind,
+    pub(crate) exit_info: Option<ExitInfo>,
+    /// SCX_EFLAG_*
+    pub(crate) exit_flags: u64,
+    /// The CPU whose irq_work is to write the dump and queue the disable work.
+    pub(crate) exit_work: Option<CpuId>,
+    pub(crate) disable_pending: bool,
+    pub(crate) watchdog: watchdog::Watchdog,
+    pub(crate) dsqs: dsq::DsqTable,
+    pub(crate) stats: events::EventStats,
+    pub(crate) ctx: call::OpCtx,
+    /// Built-in idle tracking is on.
+    pub(crate) builtin_idle: bool,
+    pub(crate) masks: Option<idle::Masks>,
+    /// Per CPU: what `any_and_distribute` gave last.
+    pub(crate) distribute_prev: Vec<u32>,
+    pub(crate) tids: Vec<lifecycle::TidChunk>,
+    pub(crate) tid_cursor: u64,
+    pub(crate) dump: Option<dump::DumpBuf>,
+    pub(crate) nr_rejected: u64,
+    pub(crate) hotplug_seq: u64,
+    pub(crate) enable_seq: u64,
 }
 
 impl Ext {
     /// No scheduler, `nr_cpus` CPUs.
     pub fn new(nr_cpus: u32) -> Self {
-        let _ = nr_cpus;
-        Self { ops: None, state: EnableState::Disabled }
+        Self {
+            ops: None,
+            name: String::new(),
+            state: EnableState::Disabled,
+            has_op: 0,
+            flags: 0,
+            enabled: false,
+            switching_all: false,
+            switched_all: false,
+            init_task_enabled: false,
+            cgroup_inited: false,
+            dead: true,
+            max_batch: 0,
+            dump_len: 0,
+            slice_dfl: SCX_SLICE_DFL,
+            bypass_depth: 0,
+            bypass_timestamp: Ns::ZERO,
+            aborting: false,
+            exit_kind: ExitKind::None,
+            exit_info: None,
+            exit_flags: 0,
+            exit_work: None,
+            disable_pending: false,
+            watchdog: watchdog::Watchdog::default(),
+            dsqs: dsq::DsqTable::new(nr_cpus),
+            stats: [0; EventId::COUNT],
+            ctx: call::OpCtx::default(),
+            builtin_idle: false,
+            masks: None,
+            distribute_prev: vec![0; nr_cpus as usize],
+            tids: vec![lifecycle::TidChunk::default(); nr_cpus as usize],
+            tid_cursor: 1,
+            dump: None,
+            nr_rejected: 0,
+            hotplug_seq: 0,
+            enable_seq: 0,
+        }
     }
 
     /// Enable state.
     pub fn state(&self) -> EnableState {
         self.state
+    }
+
+    /// Whether an op is called now.
+    pub(crate) fn has(&self, op: Op) -> bool {
+        self.has_op >> op.index() & 1 != 0
+    }
+
+    /// How the current or last scheduler ended; None while it has not.
+    pub fn exit_info(&self) -> Option<&ExitInfo> {
+        self.exit_info.as_ref()
+    }
+
+    /// `ops.name` of the current or last scheduler.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The scheduler's policy while it is loaded (for its timers).
+    pub fn timer_ops(&self) -> Option<Rc<dyn Ops>> {
+        self.ops.clone()
+    }
+
+    /// `/sys/kernel/sched_ext/nr_rejected`
+    pub fn nr_rejected(&self) -> u64 {
+        self.nr_rejected
+    }
+
+    /// `/sys/kernel/sched_ext/enable_seq`
+    pub fn enable_seq(&self) -> u64 {
+        self.enable_seq
+    }
+
+    /// `/sys/kernel/sched_ext/hotplug_seq`
+    pub fn hotplug_seq(&self) -> u64 {
+        self.hotplug_seq
     }
 }

@@ -3,9 +3,8 @@
 //! Mirrors kernel/sched/sched.h (7.3). Left out: deferred reenqueues, rescue, caps.
 
 use bitflags::bitflags;
-use sextant_abi::Ns;
+use sextant_abi::{CpuMaskBits, Ns};
 
-use sextant_abi::CpuMaskBits as CpuMask;
 use super::entity::Verdict;
 use super::list::Ends;
 use crate::task::TaskId;
@@ -28,6 +27,8 @@ bitflags! {
         const IN_WAKEUP = 0x1_0000;
         /// In `dispatch_one`.
         const IN_DISPATCH = 0x2_0000;
+        /// The task picked is to reschedule at once: ENQ_LAST left something on the local DSQ.
+        const RESCHED_NEXT = 0x200_0000;
         /// The scheduler is bypassed on this CPU.
         const BYPASSING = 0x100_0000;
     }
@@ -65,10 +66,10 @@ pub(crate) enum DdspSubject {
 /// Kicks asked for on this CPU, not yet sent.
 #[derive(Default, Debug)]
 pub(crate) struct Kicks {
-    pub kick: CpuMask,
-    pub idle: CpuMask,
-    pub preempt: CpuMask,
-    pub wait: CpuMask,
+    pub kick: CpuMaskBits,
+    pub idle: CpuMaskBits,
+    pub preempt: CpuMaskBits,
+    pub wait: CpuMaskBits,
 }
 
 /// `struct scx_rq`.
@@ -82,20 +83,25 @@ pub struct ExtRq {
     pub(crate) cpu_released: bool,
     /// Counts put_prev and picks; KICK_WAIT waits for it to move.
     pub(crate) kick_sync: u64,
-    /// CPUs to wait for and their `kick_sync` when asked.
-    pub(crate) wait_for: Vec<(sextant_abi::CpuId, u64)>,
+    /// A KICK_WAIT was sent from here: its wait belongs to the next pick.
+    pub(crate) kick_sync_pending: bool,
     pub(crate) cpuperf_target: u32,
     pub(crate) kicks: Kicks,
     pub(crate) dsp: DspCtx,
     pub(crate) ddsp_subject: DdspSubject,
     /// Direct dispatches to another CPU's local DSQ, transferred later.
     pub(crate) ddsp_deferred_locals: Vec<TaskId>,
-    /// Spare for draining the list above without allocating.
-    pub(crate) deferred_spare: Vec<TaskId>,
     /// Flags that the next activation here adds (`extra_enq_flags`).
     pub(crate) extra_enq_flags: u64,
     /// An irq_work was requested and has not run.
     pub(crate) irq_work_pending: bool,
     /// What `scx_bpf_now` gives while CLK_VALID.
     pub(crate) clock: Ns,
+}
+
+impl RqFlags {
+    /// The bits that are the kernel's (`SCX_RQ_*`).
+    pub(crate) fn kernel_bits(self) -> u32 {
+        self.bits() & 0xff_ffff
+    }
 }

@@ -1,0 +1,409 @@
+//! Dispatch queues: FIFO or ordered by vtime, built in (local, bypass, global) or made by the scheduler.
+//!
+//! All DSQs are in one table. With N CPUs the indices are: `0..N` local, `N..2N` bypass, then one global per node (one
+//! node so far), then user DSQs, found by id. A task is on at most one DSQ; the list is always in serving order, the tree
+//! exists beside it while tasks are queued by vtime. Insertion is O(1) for FIFO and O(log n) for vtime, removal likewise.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use sextant_abi::types::*;
+use sextant_abi::{CpuId, DsqId, Vtime};
+
+use super::entity::DsqIdx;
+use super::list::{Ends, Link, Links, NodeId};
+use super::tree::{Nodes, TreeNode};
+use crate::event::Event;
+use crate::sched::{KMem, Sched};
+use crate::task::{TaskId, TaskTable};
+
+/// `struct scx_dispatch_q`
+#[derive(Debug)]
+pub(crate) struct Dsq {
+    /// `INVALID` once destroyed.
+    pub id: DsqId,
+    /// Of a local DSQ.
+    pub cpu: Option<CpuId>,
+    pub list: Ends,
+    pub root: NodeId,
+    pub nr: u32,
+    /// Insertions so far.
+    pub seq: u32,
+}
+
+impl Dsq {
+    fn new(id: DsqId, cpu: Option<CpuId>) -> Self {
+        Self { id, cpu, list: Ends::EMPTY, root: NodeId::NIL, nr: 0, seq: 0 }
+    }
+
+    /// How events name it: a local DSQ by its CPU.
+    pub fn event_id(&self) -> DsqId {
+        self.cpu.map_or(self.id, |cpu| DsqId(DsqId::LOCAL_ON.0 | u64::from(cpu.0)))
+    }
+
+    /// Whether a CPU's runqueue owns it.
+    pub fn is_local(&self) -> bool {
+        self.cpu.is_some()
+    }
+}
+
+/// A place of an iterator in a DSQ's list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor {
+    pub link: Link,
+    pub dsq: DsqIdx,
+    /// `seq` of the DSQ when made: later insertions are not seen.
+    pub seq: u32,
+    pub rev: bool,
+    /// For the next move through this iterator.
+    pub slice: Option<u64>,
+    pub vtime: Option<u64>,
+    /// Handed out.
+    pub used: bool,
+}
+
+/// A fixed hash of a DSQ id, so that nothing depends on a random seed.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.write_u64(u64::from(b));
+        }
+    }
+    fn write_u64(&mut self, v: u64) {
+        let x = (self.0 ^ v).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = x ^ x >> 32;
+    }
+}
+
+/// All DSQs.
+#[derive(Debug)]
+pub(crate) struct DsqTable {
+    pub dsqs: Vec<Dsq>,
+    pub cursors: Vec<Cursor>,
+    nr_cpus: u32,
+    /// Only looked up, never walked.
+    user: HashMap<u64, DsqIdx, BuildHasherDefault<IdHasher>>,
+    free: Vec<DsqIdx>,
+}
+
+impl DsqTable {
+    /// The built-in ones.
+    pub fn new(nr_cpus: u32) -> Self {
+        let local = (0..nr_cpus).map(|c| Dsq::new(DsqId::LOCAL, Some(CpuId(c))));
+        let bypass = (0..nr_cpus).map(|_| Dsq::new(DsqId::BYPASS, None));
+        let global = std::iter::once(Dsq::new(DsqId::GLOBAL, None));
+        Self {
+            dsqs: local.chain(bypass).chain(global).collect(),
+            cursors: Vec::new(),
+            nr_cpus,
+            user: HashMap::default(),
+            free: Vec::new(),
+        }
+    }
+
+    /// The local DSQ of a CPU.
+    pub fn local(&self, cpu: CpuId) -> DsqIdx {
+        DsqIdx(cpu.0)
+    }
+
+    /// The bypass DSQ of a CPU.
+    pub fn bypass(&self, cpu: CpuId) -> DsqIdx {
+        DsqIdx(self.nr_cpus + cpu.0)
+    }
+
+    /// The global DSQ of the node of a CPU.
+    pub fn global(&self, _cpu: CpuId) -> DsqIdx {
+        DsqIdx(2 * self.nr_cpus)
+    }
+
+    /// The user DSQ with that id.
+    pub fn find_user(&self, id: DsqId) -> Option<DsqIdx> {
+        self.user.get(&id.0).copied()
+    }
+
+    /// Adds an empty user DSQ; false if there is one with that id.
+    pub fn create(&mut self, id: DsqId) -> bool {
+        if self.user.contains_key(&id.0) {
+            return false;
+        }
+        let dsq = Dsq::new(id, None);
+        let idx = match self.free.pop() {
+            Some(idx) => {
+                self.dsqs[idx.idx()] = dsq;
+                idx
+            }
+            None => {
+                self.dsqs.push(dsq);
+                DsqIdx(self.dsqs.len() as u32 - 1)
+            }
+        };
+        self.user.insert(id.0, idx);
+        true
+    }
+
+    /// Forgets an empty user DSQ. Its slot is reused unless an iterator is still on it.
+    pub fn destroy(&mut self, idx: DsqIdx) {
+        let id = std::mem::replace(&mut self.dsqs[idx.idx()].id, DsqId::INVALID);
+        self.user.remove(&id.0);
+        if !self.cursors.iter().any(|c| c.used && c.dsq == idx) {
+            self.free.push(idx);
+        }
+    }
+
+    /// Forgets all user DSQs (the scheduler is freed).
+    pub fn clear_user(&mut self) {
+        self.user.clear();
+        self.free.clear();
+        self.cursors.clear();
+        self.dsqs.truncate(2 * self.nr_cpus as usize + 1);
+    }
+}
+
+impl std::ops::Index<DsqIdx> for DsqTable {
+    type Output = Dsq;
+    fn index(&self, i: DsqIdx) -> &Dsq {
+        &self.dsqs[i.idx()]
+    }
+}
+
+impl std::ops::IndexMut<DsqIdx> for DsqTable {
+    fn index_mut(&mut self, i: DsqIdx) -> &mut Dsq {
+        &mut self.dsqs[i.idx()]
+    }
+}
+
+/// Where list and tree nodes of DSQs are.
+pub(crate) struct DsqNodes<'a> {
+    pub tasks: &'a mut TaskTable,
+    pub cursors: &'a mut [Cursor],
+    pub mem: &'a KMem,
+}
+
+impl Links for DsqNodes<'_> {
+    fn link(&mut self, node: NodeId) -> &mut Link {
+        match node.as_cursor() {
+            None => &mut self.tasks[TaskId(node.0)].ext.link,
+            Some(c) => &mut self.cursors[c as usize].link,
+        }
+    }
+}
+
+impl Nodes for DsqNodes<'_> {
+    fn node(&mut self, id: NodeId) -> &mut TreeNode {
+        &mut self.tasks[TaskId(id.0)].ext.node
+    }
+    fn less(&self, a: NodeId, b: NodeId) -> bool {
+        let vtime = |n: NodeId| Vtime(self.tasks[TaskId(n.0)].ts.scx().dsq_vtime().get(self.mem));
+        vtime(a).before(vtime(b))
+    }
+}
+
+impl Sched {
+    /// The first task of a DSQ.
+    pub(crate) fn dsq_first(&self, dsq: DsqIdx) -> Option<TaskId> {
+        self.skip_cursors(self.ext.dsqs[dsq].list.first, false)
+    }
+
+    /// The task behind `p` on its DSQ.
+    pub(crate) fn dsq_next(&self, p: TaskId) -> Option<TaskId> {
+        self.skip_cursors(self.tasks[p].ext.link.next, false)
+    }
+
+    /// The first task at or behind a node (before it with `rev`).
+    pub(crate) fn skip_cursors(&self, mut at: NodeId, rev: bool) -> Option<TaskId> {
+        while let Some(c) = at.as_cursor() {
+            if at.is_nil() {
+                return None;
+            }
+            let link = self.ext.dsqs.cursors[c as usize].link;
+            at = if rev { link.prev } else { link.next };
+        }
+        Some(TaskId(at.0))
+    }
+
+    /// The DSQ lists' nodes and one DSQ, borrowed apart.
+    pub(crate) fn dsq_nodes(&mut self, dsq: DsqIdx) -> (DsqNodes<'_>, &mut Dsq) {
+        let DsqTable { dsqs, cursors, .. } = &mut self.ext.dsqs;
+        (DsqNodes { tasks: &mut self.tasks, cursors, mem: &self.mem }, &mut dsqs[dsq.idx()])
+    }
+
+    /// Links `p` at the head or the tail, or by vtime; counts it.
+    fn dsq_link(&mut self, dsq: DsqIdx, p: TaskId, enq_flags: u64) {
+        let node = NodeId::task(p.0);
+        let (mut nodes, d) = self.dsq_nodes(dsq);
+        d.nr += 1;
+        if enq_flags & SCX_ENQ_DSQ_PRIQ != 0 {
+            let before = nodes.tree_insert(&mut d.root, node, d.seq);
+            nodes.insert_after(&mut d.list, node, before);
+        } else if enq_flags & (SCX_ENQ_HEAD | SCX_ENQ_PREEMPT) != 0 {
+            nodes.insert_after(&mut d.list, node, NodeId::NIL);
+        } else {
+            nodes.push_back(&mut d.list, node);
+        }
+        let ent = &mut self.tasks[p].ext;
+        ent.on_priq = enq_flags & SCX_ENQ_DSQ_PRIQ != 0;
+        ent.dsq = dsq;
+    }
+
+    /// `scx_task_unlink_from_dsq`: off list and tree; `p` no longer names the DSQ.
+    pub(crate) fn task_unlink_from_dsq(&mut self, p: TaskId) {
+        let ent = &mut self.tasks[p].ext;
+        let dsq = std::mem::replace(&mut ent.dsq, DsqIdx::NONE);
+        let on_priq = std::mem::take(&mut ent.on_priq);
+        let node = NodeId::task(p.0);
+        let (mut nodes, d) = self.dsq_nodes(dsq);
+        if on_priq {
+            nodes.tree_remove(&mut d.root, node);
+        }
+        nodes.unlink(&mut d.list, node);
+        d.nr -= 1;
+        let id = d.event_id();
+        self.emit(Event::DsqRemove { p, dsq: id });
+    }
+
+    /// `scx_dispatch_enqueue`: inserts `p`, which is on no DSQ, with what the verdict carries; leaves or enters custody;
+    /// ends QUEUEING or DISPATCHING with CLEAR_OPSS. `rq` is the CPU of the caller's runqueue.
+    pub(crate) fn scx_dispatch_enqueue(
+        &mut self,
+        rq: CpuId,
+        mut dsq: DsqIdx,
+        p: TaskId,
+        slice: u64,
+        vtime: u64,
+        mut enq_flags: u64,
+    ) {
+        if self.ext.dsqs[dsq].id == DsqId::INVALID {
+            self.scx_error("attempting to dispatch to a destroyed dsq".into());
+            dsq = self.ext.dsqs.global(self.tasks[p].cpu);
+        }
+        if enq_flags & SCX_ENQ_DSQ_PRIQ != 0 && self.ext.dsqs[dsq].id.is_builtin() {
+            self.scx_error("cannot use vtime ordering for built-in DSQs".into());
+            enq_flags &= !SCX_ENQ_DSQ_PRIQ;
+        }
+        if enq_flags & SCX_ENQ_APPLY_SLICE != 0 {
+            self.apply_slice_vtime(p, slice, vtime, enq_flags);
+        }
+        self.check_dsq_mix(dsq, enq_flags);
+        self.dsq_link(dsq, p, enq_flags);
+        let d = &mut self.ext.dsqs[dsq];
+        d.seq = d.seq.wrapping_add(1);
+        self.tasks[p].ext.dsq_seq = d.seq;
+        self.emit_insert(dsq, p, enq_flags);
+        self.post_enqueue(rq, dsq, p, enq_flags);
+        if enq_flags & SCX_ENQ_CLEAR_OPSS != 0 {
+            self.tasks[p].ext.clear_opss();
+        }
+    }
+
+    /// FIFO and vtime insertions may not meet in one DSQ. Checked against what is queued now; the insertion goes on.
+    fn check_dsq_mix(&mut self, dsq: DsqIdx, enq_flags: u64) {
+        let d = &self.ext.dsqs[dsq];
+        let (id, priq) = (d.id.0, !d.root.is_nil());
+        if enq_flags & SCX_ENQ_DSQ_PRIQ != 0 {
+            if !priq && d.nr > 0 {
+                self.scx_error(format!("DSQ ID {id:#018x} already had FIFO-enqueued tasks"));
+            }
+        } else if priq {
+            self.scx_error(format!("DSQ ID {id:#018x} already had PRIQ-enqueued tasks"));
+        }
+    }
+
+    /// `scx_move_local_task_to_local_dsq`: `p`, just unlinked and on `cpu`'s runqueue, goes to its local DSQ.
+    pub(crate) fn move_local_task_to_local_dsq(&mut self, p: TaskId, enq_flags: u64, cpu: CpuId) {
+        let dsq = self.ext.dsqs.local(cpu);
+        self.dsq_link(dsq, p, enq_flags & !SCX_ENQ_DSQ_PRIQ);
+        self.emit_insert(dsq, p, enq_flags);
+        self.rq_owned_post_enq(cpu, p, enq_flags);
+    }
+
+    fn emit_insert(&mut self, dsq: DsqIdx, p: TaskId, enq_flags: u64) {
+        let scx = self.tasks[p].ts.scx();
+        let (slice, vtime) = (scx.slice().get(&*self.mem), scx.dsq_vtime().get(&*self.mem));
+        let dsq = self.ext.dsqs[dsq].event_id();
+        let enq_flags = enq_flags & !(__SCX_ENQ_INTERNAL_MASK & !SCX_ENQ_DSQ_PRIQ);
+        self.emit(Event::DsqInsert { p, dsq, slice, vtime, enq_flags });
+    }
+
+    /// Custody after an insertion.
+    fn post_enqueue(&mut self, rq: CpuId, dsq: DsqIdx, p: TaskId, enq_flags: u64) {
+        let d = &self.ext.dsqs[dsq];
+        if let Some(cpu) = d.cpu {
+            self.rq_owned_post_enq(cpu, p, enq_flags);
+        } else if d.id == DsqId::GLOBAL || d.id == DsqId::BYPASS {
+            if self.task_leave_custody(p) {
+                self.op_dequeue(rq, p, 0);
+            }
+        } else {
+            self.set_scx_flags(p, SCX_TASK_IN_CUSTODY);
+        }
+    }
+
+    /// `rq_owned_post_enq`: a task has arrived on a local DSQ.
+    fn rq_owned_post_enq(&mut self, cpu: CpuId, p: TaskId, enq_flags: u64) {
+        if self.task_leave_custody(p) {
+            self.op_dequeue(cpu, p, 0);
+        }
+        if self.rqs[cpu.idx()].next_class > self.tasks[p].class {
+            self.wakeup_preempt(cpu, p, 0);
+        }
+        let rq = &self.rqs[cpu.idx()];
+        if rq.ext.flags.contains(super::rq::RqFlags::IN_DISPATCH) {
+            return;
+        }
+        let curr = rq.curr;
+        if enq_flags & SCX_ENQ_PREEMPT != 0 && p != curr && self.tasks[curr].class == crate::task::Class::Ext
+        {
+            self.set_task_slice(curr, 0);
+            self.resched_curr(cpu);
+        }
+    }
+
+    /// `task_leave_custody`: whether ops.dequeue is due. Not during a migration of the class's own.
+    pub(crate) fn task_leave_custody(&mut self, p: TaskId) -> bool {
+        if self.scx_flags(p) & SCX_TASK_IN_CUSTODY == 0 || self.tasks[p].ext.sticky_cpu.is_some() {
+            return false;
+        }
+        self.clear_scx_flags(p, SCX_TASK_IN_CUSTODY);
+        true
+    }
+
+    /// `scx_dispatch_dequeue`: off its DSQ, or out of a deferred transfer.
+    pub(crate) fn scx_dispatch_dequeue(&mut self, cpu: CpuId, p: TaskId) {
+        if self.tasks[p].ext.dsq.is_some() {
+            return self.task_unlink_from_dsq(p);
+        }
+        if std::mem::take(&mut self.tasks[p].ext.deferred) {
+            self.rqs[cpu.idx()].ext.ddsp_deferred_locals.retain(|&q| q != p);
+        }
+        self.tasks[p].ext.holding_cpu = None;
+    }
+
+    /// `find_dsq_for_dispatch`: LOCAL is `rq`'s; what does not exist is an error and the global DSQ of `tcpu`'s node.
+    pub(crate) fn find_dsq_for_dispatch(&mut self, rq: CpuId, id: DsqId, tcpu: CpuId) -> DsqIdx {
+        if id == DsqId::LOCAL {
+            return self.ext.dsqs.local(rq);
+        }
+        if let Some(cpu) = id.local_on_cpu() {
+            return match self.scx_cpu_valid(cpu as i32, " in SCX_DSQ_LOCAL_ON dispatch verdict") {
+                Some(cpu) => self.ext.dsqs.local(cpu),
+                None => self.ext.dsqs.global(tcpu),
+            };
+        }
+        if id == DsqId::GLOBAL {
+            return self.ext.dsqs.global(tcpu);
+        }
+        match self.ext.dsqs.find_user(id) {
+            Some(dsq) => dsq,
+            None => {
+                self.scx_error(format!("non-existent DSQ {:#x}", id.0));
+                self.ext.dsqs.global(tcpu)
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Loading and unloading a scheduler: `scx_root_enable` and `scx_root_disable` (semantics §4.18).
+//!
+//! An attach that fails after the checks of `scx_enable` is a successful attach followed by an exit, as in the kernel.
+
+use std::rc::Rc;
+
+use sextant_abi::CpuId;
+use sextant_abi::exit::ExitKind;
+use sextant_abi::types::*;
+
+use super::EnableState;
+use super::events::EventId;
+use super::rq::{DdspSubject, RqFlags};
+use crate::core::flags::*;
+use crate::event::Event;
+use crate::ops::{Op, Ops, OpsParams};
+use crate::sched::Sched;
+use crate::task::{Class, TaskId};
+
+/// Why a scheduler was not attached at all.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum EnableError {
+    /// EBUSY
+    #[error("a scheduler is loaded already: unload it first")]
+    Busy,
+    /// EINVAL
+    #[error("ops.flags {0:#x} has bits that this kernel does not know (known: {known:#x})", known = SCX_OPS_ALL_FLAGS)]
+    Flags(u64),
+    /// EINVAL
+    #[error("ops.name {0:?} must be 1 to 127 characters of [A-Za-z0-9_.]")]
+    Name(String),
+    /// E2BIG
+    #[error("ops.timeout_ms {0} is more than 30000")]
+    Timeout(u32),
+    /// E2BIG
+    #[error("ops.dispatch_max_batch {0} is more than 2147483647")]
+    MaxBatch(u32),
+}
+
+impl EnableError {
+    /// The errno (positive) that the system call returns.
+    pub fn errno(&self) -> i32 {
+        match self {
+            EnableError::Busy => 16,
+            EnableError::Flags(_) | EnableError::Name(_) => 22,
+            EnableError::Timeout(_) | EnableError::MaxBatch(_) => 7,
+        }
+    }
+}
+
+/// `bpf_scx_init_member`: the checks of a table's data members, before anything is attached.
+pub fn check_ops_params(p: &OpsParams, hz: u64) -> Result<(), EnableError> {
+    let ok = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    if p.name.is_empty() || p.name.len() >= SCX_OPS_NAME_LEN as usize || !p.name.chars().all(ok) {
+        return Err(EnableError::Name(p.name.clone()));
+    }
+    if p.flags & !SCX_OPS_ALL_FLAGS != 0 {
+        return Err(EnableError::Flags(p.flags));
+    }
+    if p.dispatch_max_batch > i32::MAX as u32 {
+        return Err(EnableError::MaxBatch(p.dispatch_max_batch));
+    }
+    if msecs_to_jiffies(p.timeout_ms, hz) > max_timeout(hz) {
+        return Err(EnableError::Timeout(p.timeout_ms));
+    }
+    Ok(())
+}
+
+/// Rounded up.
+fn msecs_to_jiffies(ms: u32, hz: u64) -> u64 {
+    (u64::from(ms) * hz).div_ceil(1000)
+}
+
+/// SCX_WATCHDOG_MAX_TIMEOUT, jiffies.
+fn max_timeout(hz: u64) -> u64 {
+    30 * hz
+}
+
+impl Sched {
+    /// Attaches a scheduler. Ok does not mean that it is in charge: a failing ops.init, a contradiction between flags and ops
+    /// and the like are an exit right after the attach (see `exit_info`).
+    pub fn scx_enable(&mut self, ops: Rc<dyn Ops>) -> Result<(), EnableError> {
+        let params = ops.params();
+        check_ops_params(&params, self.cfg.hz)?;
+        if self.ext.state != EnableState::Disabled {
+            return Err(EnableError::Busy);
+        }
+        self.alloc_sched(ops, &params);
+        let mut failed = self.scx_root_enable(&params).err();
+        if failed.is_none() && self.ext.exit_kind != ExitKind::None {
+            // Somebody claimed the exit meanwhile: the state cannot become ENABLED.
+            failed = Some(super::idle::EBUSY);
+        }
+        if let Some(errno) = failed {
+            self.scx_error(format!("scx_root_enable() failed ({errno})"));
+            self.scx_flush_disable_work();
+            return Ok(());
+        }
+        self.set_enabled(&params);
+        Ok(())
+    }
+
+    /// `scx_alloc_and_add_sched`
+    fn alloc_sched(&mut self, ops: Rc<dyn Ops>, params: &OpsParams) {
+        let hz = self.cfg.hz;
+        let e = &mut self.ext;
+        e.state = EnableState::Enabling;
+        e.flags = params.flags;
+        if params.calls_switch_all {
+            e.flags |= SCX_OPS_SWITCH_PARTIAL;
+        }
+        e.name = params.name.clone();
+        e.max_batch =
+            if params.dispatch_max_batch == 0 { SCX_DSP_DFL_MAX_BATCH } else { params.dispatch_max_batch };
+        e.dump_len = if params.exit_dump_len == 0 { SCX_EXIT_DUMP_DFL_LEN } else { params.exit_dump_len };
+        e.slice_dfl = SCX_SLICE_DFL;
+        e.stats = [0; EventId::COUNT];
+        (e.exit_kind, e.exit_info, e.exit_flags, e.exit_work) = (ExitKind::None, None, 0, None);
+        (e.aborting, e.disable_pending, e.dead, e.nr_rejected) = (false, false, false, 0);
+        e.ops = Some(ops);
+        for rq in &mut self.rqs {
+            rq.ext.cpuperf_target = SCX_CPUPERF_ONE;
+            rq.ext.flags.insert(RqFlags::ONLINE);
+            rq.ext.dsp.buf.clear();
+            rq.ext.ddsp_subject = DdspSubject::Off;
+        }
+        let timeout = match params.timeout_ms {
+            0 => max_timeout(hz),
+            ms => msecs_to_jiffies(ms, hz),
+        };
+        self.start_watchdog(timeout);
+    }
+
+    /// `scx_root_enable_workfn` up to the end of bypass; Err is the errno that becomes the exit.
+    fn scx_root_enable(&mut self, params: &OpsParams) -> Result<(), i32> {
+        let ops = self.ext.ops.clone().ok_or(super::idle::EBUSY)?;
+        self.scx_idle_enable(ops.has(Op::UpdateIdle));
+        if ops.has(Op::Init) {
+            let ret = self.op_init();
+            if ret != 0 {
+                let ret = self.sanitize_err("init", ret);
+                self.scx_error(format!("ops.init() failed ({ret})"));
+                return Err(ret);
+            }
+            self.ext.exit_flags |= SCX_EFLAG_INITIALIZED;
+        }
+        self.check_hotplug_seq(params.hotplug_seq)?;
+        self.validate_ops(&*ops)?;
+        self.scx_bypass(true);
+        self.ext.has_op = Op::ALL.iter().filter(|&&op| ops.has(op)).fold(0, |set, &op| set | 1 << op.index());
+        if ops.has(Op::CpuAcquire) || ops.has(Op::CpuRelease) {
+            self.ext.flags |= SCX_OPS_HAS_CPU_PREEMPT;
+        }
+        self.ext.init_task_enabled = true;
+        self.scx_cgroup_init()?;
+        self.init_all_tasks()?;
+        self.ext.switching_all = self.ext.flags & SCX_OPS_SWITCH_PARTIAL == 0;
+        self.ext.enabled = true;
+        for p in self.live_tasks() {
+            self.switch_to_new_class(p);
+        }
+        self.scx_bypass(false);
+        Ok(())
+    }
+
+    fn set_enabled(&mut self, params: &OpsParams) {
+        self.ext.state = EnableState::Enabled;
+        self.ext.switched_all = self.ext.switching_all;
+        self.ext.enable_seq += 1;
+        let partial = !self.ext.switched_all;
+        self.emit(Event::Enabled { name: params.name.clone(), partial });
+    }
+
+    fn check_hotplug_seq(&mut self, expected: u64) -> Result<(), i32> {
+        let actual = self.ext.hotplug_seq;
+        if expected == 0 || expected == actual {
+            return Ok(());
+        }
+        let code = (SCX_ECODE_ACT_RESTART | SCX_ECODE_RSN_HOTPLUG) as i64;
+        let msg = format!("expected hotplug seq {expected} did not match actual {actual}");
+        self.scx_exit(ExitKind::UnregKern, code, self.this_cpu.0 as i32, msg);
+        Err(super::idle::EBUSY)
+    }
+
+    /// `scx_validate_ops`
+    fn validate_ops(&mut self, ops: &dyn Ops) -> Result<(), i32> {
+        let flags = self.ext.flags;
+        let msg = if flags & SCX_OPS_ENQ_LAST != 0 && !ops.has(Op::Enqueue) {
+            "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented"
+        } else if flags & SCX_OPS_BUILTIN_IDLE_PER_NODE != 0
+            && ops.has(Op::UpdateIdle)
+            && flags & SCX_OPS_KEEP_BUILTIN_IDLE == 0
+        {
+            "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled"
+        } else if ops.has(Op::SubAttach) || ops.has(Op::SubDetach) {
+            "sub_attach/sub_detach requires cid-form struct_ops"
+        } else {
+            return Ok(());
+        };
+        self.scx_error(msg.into());
+        Err(EINVAL)
+    }
+
+    /// `scx_cgroup_init`: the root cgroup, the only one so far.
+    fn scx_cgroup_init(&mut self) -> Result<(), i32> {
+        let ret = self.op_cgroup_init(self.root.cgrp.addr());
+        if ret != 0 {
+            self.scx_error(format!("ops.cgroup_init() failed ({ret})"));
+            return Err(ret);
+        }
+        self.ext.cgroup_inited = true;
+        Ok(())
+    }
+
+    /// All tasks but swapper/N and the dead, in creation order.
+    fn live_tasks(&self) -> Vec<TaskId> {
+        self.tasks.iter().filter(|t| !t.dead && t.class != Class::Idle).map(|t| t.id).collect()
+    }
+
+    fn init_all_tasks(&mut self) -> Result<(), i32> {
+        for p in self.live_tasks() {
+            self.set_scx_task_state(p, SCX_TASK_INIT_BEGIN);
+            let ret = self.scx_init_task(p, false);
+            if ret != 0 {
+                self.set_scx_task_state(p, SCX_TASK_NONE);
+                let name = self.task_name(p);
+                self.scx_error(format!("ops.init_task() failed ({ret}) for {name}"));
+                return Err(ret);
+            }
+            self.set_scx_task_state(p, SCX_TASK_READY);
+        }
+        Ok(())
+    }
+
+    /// Every READY task goes through a change, those that stay in their class too.
+    fn switch_to_new_class(&mut self, p: TaskId) {
+        if self.scx_task_state(p) != SCX_TASK_READY {
+            return;
+        }
+        let new = self.scx_setscheduler_class(p);
+        let class = if new != self.tasks[p].class { DEQUEUE_CLASS } else { 0 };
+        let ctx = self.sched_change_begin(p, DEQUEUE_SAVE | DEQUEUE_MOVE | class);
+        let slice = self.ext.slice_dfl;
+        self.set_task_slice(p, slice);
+        self.tasks[p].class = new;
+        self.sched_change_end(ctx);
+    }
+
+    /// `scx_disable_workfn`
+    pub(crate) fn disable_workfn(&mut self) {
+        if !std::mem::take(&mut self.ext.disable_pending) {
+            return;
+        }
+        self.scx_bypass(true);
+        self.ext.state = EnableState::Disabling;
+        self.scx_root_disable();
+        self.ext.state = EnableState::Disabled;
+        self.scx_bypass(false);
+        self.emit(Event::Disabled);
+    }
+
+    /// `scx_root_disable` between the state changes.
+    fn scx_root_disable(&mut self) {
+        (self.ext.switched_all, self.ext.switching_all) = (false, false);
+        if std::mem::take(&mut self.ext.cgroup_inited) {
+            self.op_cgroup_exit(self.root.cgrp.addr());
+        }
+        self.ext.init_task_enabled = false;
+        for p in self.live_tasks() {
+            self.return_to_fair(p);
+        }
+        self.ext.enabled = false;
+        self.ext.has_op = 0;
+        self.ext.builtin_idle = false;
+        if self.ext.ops.as_ref().is_some_and(|ops| ops.has(Op::Exit)) {
+            self.op_exit();
+        }
+        self.ext.dead = true;
+        self.stop_watchdog();
+        self.ext.ops = None;
+        self.ext.dsqs.clear_user();
+    }
+
+    fn return_to_fair(&mut self, p: TaskId) {
+        let new = self.scx_setscheduler_class(p);
+        let class = if new != self.tasks[p].class { DEQUEUE_CLASS } else { 0 };
+        self.update_rq_clock(self.tasks[p].cpu);
+        let ctx = self.sched_change_begin(p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK | class);
+        self.tasks[p].class = new;
+        self.sched_change_end(ctx);
+        self.scx_disable_and_exit_task(p);
+    }
+
+    /// `cgrp->kn->id`
+    pub(crate) fn cgroup_id(&self, cgrp: u64) -> u64 {
+        Cgroup::at(cgrp).kn().deref(&*self.mem).id().get(&*self.mem)
+    }
+
+    /// `scx_rq_online`
+    pub(crate) fn scx_rq_online(&self, cpu: CpuId) -> bool {
+        self.rqs[cpu.idx()].online && self.rqs[cpu.idx()].ext.flags.contains(RqFlags::ONLINE)
+    }
+}

@@ -1,0 +1,120 @@
+//! CPUs, clocks, counters, cgroups: what a scheduler asks the kernel about.
+
+use sextant_abi::types::*;
+use sextant_abi::{CpuId, Mem, Ns};
+
+use crate::ext::rq::RqFlags;
+use crate::sched::Sched;
+use crate::task::TaskId;
+
+impl Sched {
+    /// `scx_bpf_kick_cpu`: SCX_KICK_* of `cpu`; a bad number is an error.
+    pub fn kf_scx_bpf_kick_cpu(&mut self, cpu: i32, flags: u64) {
+        if self.has_sched()
+            && let Some(cpu) = self.scx_cpu_valid(cpu, "")
+        {
+            self.scx_kick_cpu(cpu, flags);
+        }
+    }
+
+    /// `scx_bpf_task_running`
+    pub fn kf_scx_bpf_task_running(&self, p: TaskId) -> bool {
+        self.rqs[self.tasks[p].cpu.idx()].curr == p
+    }
+
+    /// `scx_bpf_task_cpu`
+    pub fn kf_scx_bpf_task_cpu(&self, p: TaskId) -> i32 {
+        self.tasks[p].cpu.0 as i32
+    }
+
+    /// `scx_bpf_cpu_curr`: the task that runs there; None and an error for a bad number.
+    pub fn kf_scx_bpf_cpu_curr(&mut self, cpu: i32) -> Option<TaskId> {
+        if !self.has_sched() {
+            return None;
+        }
+        let cpu = self.scx_cpu_valid(cpu, "")?;
+        Some(self.rqs[cpu.idx()].curr)
+    }
+
+    /// `scx_bpf_locked_rq`: the runqueue that the running op holds.
+    pub fn kf_scx_bpf_locked_rq(&mut self) -> Option<CpuId> {
+        if self.has_sched() && self.ext.ctx.locked_rq.is_none() {
+            self.scx_error("accessing rq without holding rq lock".into());
+        }
+        self.ext.ctx.locked_rq
+    }
+
+    /// `scx_bpf_now`: the runqueue's clock while it is valid on this CPU, else the fine clock.
+    pub fn kf_scx_bpf_now(&self) -> Ns {
+        let rq = &self.rqs[self.this_cpu.idx()].ext;
+        if rq.flags.contains(RqFlags::CLK_VALID) {
+            return rq.clock;
+        }
+        self.ext.ops.as_ref().map_or(self.now, |ops| ops.clock(self))
+    }
+
+    /// `scx_bpf_events`: copies the counters to `to`, at most `size` bytes.
+    pub fn kf_scx_bpf_events(&self, to: u64, size: u32) {
+        let bytes: Vec<u8> = self.ext.stats.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let len = bytes.len().min(size as usize);
+        self.mem.write_bytes(to, &bytes[..len]);
+    }
+
+    /// The counters in the layout of `struct scx_event_stats`, for a caller that writes them itself.
+    pub fn event_stats(&self) -> &[i64] {
+        &self.ext.stats
+    }
+
+    /// `scx_bpf_task_cgroup`: the address of `p`'s cgroup. `p` must be an argument of the running op, else it is an error
+    /// and the root cgroup.
+    pub fn kf_scx_bpf_task_cgroup(&mut self, p: TaskId) -> u64 {
+        if self.has_sched() {
+            self.kf_arg_task_ok(p);
+        }
+        self.root.cgrp.addr()
+    }
+
+    /// `scx_bpf_cpuperf_cap`: 1024 on equal CPUs.
+    pub fn kf_scx_bpf_cpuperf_cap(&mut self, cpu: i32) -> u32 {
+        if self.has_sched() {
+            self.scx_cpu_valid(cpu, "");
+        }
+        SCX_CPUPERF_ONE
+    }
+
+    /// `scx_bpf_cpuperf_cur`: CPUs always run at full speed.
+    pub fn kf_scx_bpf_cpuperf_cur(&mut self, cpu: i32) -> u32 {
+        self.kf_scx_bpf_cpuperf_cap(cpu)
+    }
+
+    /// `scx_bpf_cpuperf_set`: the target 0..=1024 of a CPU, kept.
+    pub fn kf_scx_bpf_cpuperf_set(&mut self, cpu: i32, perf: u32) {
+        if !self.has_sched() {
+            return;
+        }
+        if perf > SCX_CPUPERF_ONE {
+            return self.scx_error(format!("Invalid cpuperf target {perf} for CPU {cpu}"));
+        }
+        let Some(id) = self.scx_cpu_valid(cpu, "") else { return };
+        if self.ext.ctx.locked_rq.is_some_and(|locked| locked != id) {
+            return self.scx_error(format!("Invalid target CPU {cpu}"));
+        }
+        self.rqs[id.idx()].ext.cpuperf_target = perf;
+        self.rq_struct(id).scx().cpuperf_target().set(&*self.mem, perf);
+    }
+
+    /// `scx_bpf_nr_cpu_ids`
+    pub fn kf_scx_bpf_nr_cpu_ids(&self) -> u32 {
+        self.cfg.nr_cpus
+    }
+
+    /// `scx_bpf_nr_node_ids`: one node.
+    pub fn kf_scx_bpf_nr_node_ids(&self) -> u32 {
+        1
+    }
+
+    /// `scx_bpf_cpu_node`: 0; -1 and an error for a bad number.
+    pub fn kf_scx_bpf_cpu_node(&mut self, cpu: i32) -> i32 {
+        if self.has_sched() && self.scx_cpu_valid(cpu, "").is_some() { 0 } else { -1 }
+    }
+}
