@@ -267,9 +267,9 @@ pub(crate) mod tests {
         expect![[r#"
             simple on mixed   2 CPUs, 2.00s virtual, seed 7
 
-            TASKS             N NICE    CPU% IDEAL%   WAKEUPS    P50    P99    MAX  SWITCHES MIGRATE
-            hog               2    *    95.0   95.0         0      -      -      -      1400      66
-            sleeper_with_…    1    0     5.0    5.0       605 1.25us  412us 12.3ms       700      33
+            TASKS          N NICE   CPU% IDEAL WAKEUPS    P50    P99    MAX SWITCHES   MIGR
+            hog            2    *   95.0  95.0       0      -      -      -     1400     66
+            sleeper_wit…   1    0    5.0   5.0     605 1.25us  412us 12.3ms      700     33
             CPU% and IDEAL: per cent of the machine. P50, P99, MAX: from wakeup to running.
 
             CPU BUSY%

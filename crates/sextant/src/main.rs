@@ -1,1 +1,85 @@
-fn main() {}
+//! The program `sextant`: one file per subcommand; the only room with files, stdout, clap and anyhow.
+//!
+//! stdout is the result, stderr the rest. Every end has a [`status::Status`].
+#![forbid(unsafe_code)]
+
+mod builtin;
+mod cli;
+mod duration;
+mod inspect;
+mod interrupt;
+mod list;
+mod scheduler;
+mod sim;
+mod sink;
+mod source;
+mod status;
+
+use std::io::{BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command};
+use status::{Failure, Status};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr();
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let result = run(&cli, &mut out).and_then(|status| {
+        out.flush()?;
+        Ok(status)
+    });
+    match result {
+        Ok(status) => status.into(),
+        Err(failure) if failure.is_broken_pipe() => Status::Done.into(),
+        Err(failure) => {
+            report(&failure);
+            failure.status.into()
+        }
+    }
+}
+
+fn run(cli: &Cli, out: &mut dyn Write) -> Result<Status, Failure> {
+    match &cli.command {
+        Command::Sim(args) => sim::run(args, out),
+        Command::Inspect(args) => inspect::run(args, out),
+        Command::List => list::run(out),
+    }
+}
+
+/// Colours only for people, and only if they want them.
+fn color(stream: impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// Warnings of the libraries; `RUST_LOG` asks for more.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(color(std::io::stderr()))
+        .without_time()
+        .with_target(false)
+        .init();
+}
+
+/// `error: what: why: …`, causes that repeat their parent left out.
+fn report(failure: &Failure) {
+    let mut message = String::new();
+    for cause in failure.error.chain() {
+        let text = cause.to_string();
+        if message.is_empty() {
+            message = text;
+        } else if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+    }
+    let label = if color(std::io::stderr()) { "\x1b[1;31merror:\x1b[0m" } else { "error:" };
+    // Nobody is left to tell if stderr is gone.
+    let _ = writeln!(std::io::stderr(), "{label} {message}");
+}

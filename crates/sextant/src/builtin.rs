@@ -1,0 +1,67 @@
+//! What comes with the program: our schedulers, compiled, and the workloads.
+
+/// Something that can be named instead of a file.
+pub struct Builtin<T: 'static> {
+    /// Its name.
+    pub name: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// The file.
+    pub content: T,
+}
+
+/// Object files, built from `schedulers/*.bpf.c` by `cargo xtask schedulers`.
+pub const SCHEDULERS: &[Builtin<&[u8]>] = &[
+    Builtin {
+        name: "simple",
+        about: "an idle CPU gets the task, else one global queue; the classic first example",
+        content: include_bytes!("../../../schedulers/built/simple.bpf.o"),
+    },
+    Builtin {
+        name: "vtime",
+        about: "one queue ordered by weighted virtual time: shares follow the weights",
+        content: include_bytes!("../../../schedulers/built/vtime.bpf.o"),
+    },
+    Builtin {
+        name: "rr",
+        about: "round robin with a slice to tune (--set slice_ns=…)",
+        content: include_bytes!("../../../schedulers/built/rr.bpf.o"),
+    },
+    Builtin {
+        name: "central",
+        about: "one CPU decides for all the others",
+        content: include_bytes!("../../../schedulers/built/central.bpf.o"),
+    },
+];
+
+/// The name that runs the machine without a sched_ext scheduler.
+pub const FAIR: &str = "fair";
+
+/// rt-app files from `workloads/`.
+pub const WORKLOADS: &[Builtin<&str>] = &[
+    Builtin {
+        name: "mixed",
+        about: "hogs of three weights, sleepers, frames, a pipe pair: makes differences visible",
+        content: include_str!("../../../workloads/mixed.json"),
+    },
+    Builtin {
+        name: "hogs",
+        about: "CPU hogs of nice 0, 1, 5 and 10: shows shares (try --cpus 2)",
+        content: include_str!("../../../workloads/hogs.json"),
+    },
+    Builtin {
+        name: "bench-64",
+        about: "64 tasks for measuring speed: 16 hogs, 32 sleepers, 8 ping-pong pairs",
+        content: include_str!("../../../workloads/bench-64.json"),
+    },
+    Builtin {
+        name: "partial",
+        about: "some tasks ask for SCHED_EXT: shows partial switching",
+        content: include_str!("../../../workloads/partial.json"),
+    },
+];
+
+/// The entry of that name.
+pub fn find<T>(table: &'static [Builtin<T>], name: &str) -> Option<&'static Builtin<T>> {
+    table.iter().find(|b| b.name == name)
+}

@@ -1,0 +1,124 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use sextant_abi::Ns;
+
+use crate::duration;
+
+/// Most CPUs a machine can have (NR_CPUS of Debian's x86-64 kernel).
+pub const MAX_CPUS: u32 = 8192;
+
+/// The Linux sched_ext system in user space: load a scheduler, simulate it, look into it.
+#[derive(Parser, Debug)]
+#[command(name = "sextant", version, max_term_width = 100, after_help = STATUS_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const STATUS_HELP: &str = "\
+Exit status:
+  0    done; the scheduler ended with UNREG, UNREG_BPF or UNREG_KERN
+  1    the answer is no: a verifier refused the scheduler
+  2    usage or I/O: a missing or broken file, an unknown name, a kfunc or field that Sextant lacks
+  3    the scheduler was thrown out for an error
+  130  interrupted";
+
+/// Subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Let a scheduler schedule a workload on a simulated machine
+    Sim(Box<SimArgs>),
+    /// Show what a scheduler's object file contains and needs
+    Inspect(InspectArgs),
+    /// List the built-in schedulers and workloads
+    List,
+}
+
+const SIM_HELP: &str = "\
+Examples:
+  sextant sim                                    the simple scheduler on the mixed workload
+  sextant sim vtime hogs --cpus 2                shares by weight
+  sextant sim fair mixed                         the same machine without a sched_ext scheduler
+  sextant sim ./scx_simple.bpf.o load.json --set fifo_sched=true --duration 10s
+  sextant sim rr --set slice_ns=1000000 --trace rr.trace
+  sextant sim central --set nr_cpu_ids=@cpus --json | jq .exit
+
+The workload is an rt-app file. The result goes to stdout, everything else to stderr.";
+
+/// `sextant sim`
+#[derive(Args, Debug)]
+#[command(after_help = SIM_HELP)]
+pub struct SimArgs {
+    /// A .bpf.o file, a built-in scheduler (see `sextant list`), or `fair` for none
+    #[arg(default_value = "simple")]
+    pub scheduler: String,
+
+    /// An rt-app file or a built-in workload (see `sextant list`)
+    #[arg(default_value = "mixed")]
+    pub workload: String,
+
+    /// CPUs of the machine
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    pub cpus: u32,
+
+    /// Virtual time to run, such as 2s, 1.5s or 500ms [default: the workload's, else 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub duration: Option<Ns>,
+
+    /// Seed of start offsets, cost noise and the scheduler's random numbers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+
+    /// No costs, no noise, no start offsets: kernel work takes no time
+    #[arg(long)]
+    pub ideal: bool,
+
+    /// Print one JSON document instead of the table
+    #[arg(long)]
+    pub json: bool,
+
+    /// Write one readable line per event to FILE
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+
+    /// Which of several ops maps of the object to load
+    #[arg(long, value_name = "NAME")]
+    pub ops: Option<String>,
+
+    /// Set a global of the scheduler before it is loaded (repeatable)
+    ///
+    /// VAR=5, VAR=0x10, VAR=true, VAR=ENUMERATOR, VAR="text"; ARR[3]=7; S.FIELD=1; ARR=[1,2,3] and ARR=[0;64] (both resize);
+    /// map:NAME.max_entries=N; ops.flags=SCX_OPS_SWITCH_PARTIAL|…; ops.timeout_ms=5000. @cpus stands for the number of CPUs.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub sets: Vec<String>,
+
+    /// Leave out what the workload asks for and Sextant cannot do, with a warning each
+    #[arg(long)]
+    pub skip_unsupported: bool,
+
+    /// Check every memory access of the scheduler against single objects (slower)
+    #[arg(long)]
+    pub sanitize: bool,
+}
+
+/// `sextant inspect`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  sextant inspect simple\n  sextant inspect ./scx_simple.bpf.o --disasm simple_enqueue"
+)]
+pub struct InspectArgs {
+    /// A .bpf.o file or a built-in scheduler
+    pub object: String,
+
+    /// Disassemble one program, or all of them
+    #[arg(long, value_name = "PROG", num_args = 0..=1, default_missing_value = "")]
+    pub disasm: Option<String>,
+
+    /// CPUs of the machine that the object is looked at for
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    pub cpus: u32,
+}

@@ -1,0 +1,93 @@
+//! Where the events of a run go: `trace_hash`, the `--trace` file, and what the scheduler printed to stderr.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use anyhow::Context;
+use sextant_abi::{CpuId, Ns};
+use sextant_sched::{Event, TaskId};
+use sextant_trace::text::{LEGEND, TaskName, TraceText};
+use sha2::{Digest, Sha256};
+
+use crate::status::Failure;
+
+/// Lines are hashed in pieces of this size, which SHA-256 is fastest with.
+const BATCH: usize = 64 << 10;
+
+/// Formats every event once, for both hash and file.
+pub struct Sink {
+    text: TraceText,
+    batch: Vec<u8>,
+    hash: Sha256,
+    file: Option<TraceFile>,
+}
+
+struct TraceFile {
+    path: String,
+    out: BufWriter<File>,
+}
+
+impl Sink {
+    /// A sink that writes to `path`, if any; `about` are lines on what the run is.
+    pub fn new(path: Option<&str>, about: &[String]) -> Result<Sink, Failure> {
+        let mut sink = Sink {
+            text: TraceText::new(),
+            batch: Vec::with_capacity(2 * BATCH),
+            hash: Sha256::new(),
+            file: None,
+        };
+        if let Some(path) = path {
+            let file = File::create(path).with_context(|| format!("cannot write the trace to {path}"))?;
+            let mut out = TraceFile { path: path.to_string(), out: BufWriter::with_capacity(BATCH, file) };
+            out.write(LEGEND.as_bytes())?;
+            for line in about {
+                out.write(format!("# {}\n", line.replace(char::is_control, "?")).as_bytes())?;
+            }
+            sink.file = Some(out);
+        }
+        Ok(sink)
+    }
+
+    /// One event, in order.
+    pub fn event(
+        &mut self,
+        at: Ns,
+        cpu: CpuId,
+        event: &Event,
+        name: &dyn Fn(TaskId) -> TaskName,
+    ) -> Result<(), Failure> {
+        if let Event::Printk { text } = event {
+            eprintln!("[{:5}.{:06}] bpf_printk: {text}", at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1000);
+        }
+        let line = self.text.line(at, cpu, event, name);
+        self.batch.extend_from_slice(line);
+        if self.batch.len() >= BATCH {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.hash.update(&self.batch);
+        if let Some(file) = &mut self.file {
+            file.write(&self.batch)?;
+        }
+        self.batch.clear();
+        Ok(())
+    }
+
+    /// The end: the hash in hexadecimal.
+    pub fn finish(mut self) -> Result<String, Failure> {
+        self.flush()?;
+        if let Some(mut file) = self.file.take() {
+            file.out.flush().with_context(|| format!("cannot write the trace to {}", file.path))?;
+        }
+        Ok(self.hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    }
+}
+
+impl TraceFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.out.write_all(bytes).with_context(|| format!("cannot write the trace to {}", self.path))?)
+    }
+}
