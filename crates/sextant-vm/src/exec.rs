@@ -46,6 +46,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) lock: Option<u64>,
     pub(crate) may_goto_left: u32,
     budget: u64,
+    /// Arguments that the entry was given.
+    pub(crate) entry_args: u32,
     /// Instruction that trapped, set by the innermost interpreter.
     pub(crate) trap_at: Option<u32>,
     /// A trap of a nested program that a kfunc passed on.
@@ -72,6 +74,7 @@ impl<'a> Exec<'a> {
             lock: None,
             may_goto_left: MAX_LOOPS,
             budget,
+            entry_args: 5,
             trap_at: None,
             nested: None,
         }

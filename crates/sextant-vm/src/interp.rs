@@ -217,7 +217,7 @@ impl Exec<'_> {
         let mut regs = [0u64; 16];
         regs[1..6].copy_from_slice(&args);
         regs[10] = self.push_frame::<SAN>()?;
-        let mut written = Written::entry(if base == 0 && start == 0 { 1 } else { 5 });
+        let mut written = Written::entry(if base == 0 { self.entry_args } else { 5 });
         let mut pc = start as usize;
         let mut count = self.vm.insns.get();
         let mut limit = count + self.vm.left.get();

@@ -20,6 +20,7 @@ mod timer;
 mod vm;
 
 pub use error::{Errno, Fault, Trap, TrapKind, Why};
+pub use helper::is_implemented as helper_is_implemented;
 pub use host::Host;
 pub use map::{DroppedKptr, MapId, MapSpec, SpecialField};
 pub use region::{Access, Region, RegionConfig};

@@ -200,7 +200,9 @@ impl Vm {
         self.region.rcu_exit();
         self.insns.set(outer_insns);
         if depth == 0 {
-            self.take_dead_timers().into_iter().for_each(|timer| drop(host.timer_cancel(timer)));
+            for timer in self.take_dead_timers() {
+                host.timer_cancel(timer);
+            }
         }
         result
     }
@@ -218,9 +220,13 @@ impl Vm {
         let mut ctx_out = None;
         let args = match entry {
             Entry::Args(args) => args,
-            Entry::Elem((map, key, value)) => [map, exec.key_addr(key), value, 0, 0],
+            Entry::Elem((map, key, value)) => {
+                exec.entry_args = 3;
+                [map, exec.key_addr(key), value, 0, 0]
+            }
             Entry::Ctx(ctx) => {
                 let addr = self.ctx_put(stack, ctx).map_err(no_memory)?;
+                exec.entry_args = 1;
                 ctx_out = Some((addr, ctx));
                 [addr, 0, 0, 0, 0]
             }

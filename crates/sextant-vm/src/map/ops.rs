@@ -205,7 +205,9 @@ impl Vm {
             }
             Kind::Storage(s) => {
                 let owners = s.borrow().owners();
-                owners.into_iter().for_each(|owner| drop(self.storage_remove(map, owner)));
+                for owner in owners {
+                    let _ = self.storage_remove(map, owner); // it was there a line ago
+                }
             }
             _ => {}
         }

@@ -32,7 +32,9 @@ impl Objects {
     /// Removes the objects that start in `start..start + len`.
     pub(crate) fn remove(&mut self, start: u64, len: u64) {
         let gone: Vec<u64> = self.by_start.range(start..start + len).map(|(&at, _)| at).collect();
-        gone.iter().for_each(|at| drop(self.by_start.remove(at)));
+        for at in gone {
+            self.by_start.remove(&at);
+        }
     }
 
     /// Whether `size` bytes at `addr` lie in one live object.

@@ -1,0 +1,113 @@
+//! All cases of the public bpf_conformance suite, plain and with `--sanitize`.
+//!
+//! `call N` of a case calls a helper of that suite's runner; here it becomes a kfunc of the test host. Cases that
+//! must fail here are in conformance-exceptions.txt with the rule, and must really fail.
+
+mod host;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use host::TestHost;
+use sextant_abi::{ProgramImage, Reloc};
+use sextant_bpf::conformance::{Case, Expect, parse};
+use sextant_vm::map::BPF_MAP_TYPE_ARRAY;
+use sextant_vm::{MapSpec, Vm, VmConfig};
+
+const CASES: usize = 251;
+
+/// The suite's runner helpers that the cases call: 5 is `unwind`, which gives back its argument.
+fn runner_helper(_: &Vm, id: u32, args: [u64; 5]) -> Result<u64, sextant_vm::Trap> {
+    match id {
+        5 => Ok(args[0]),
+        _ => Err(sextant_vm::Trap::kfunc(format!("runner helper {id}"))),
+    }
+}
+
+/// Helper calls become kfunc calls.
+fn to_image(name: &str, case: &Case) -> ProgramImage {
+    let is_helper_call = |i: &sextant_abi::Insn| i.code == 0x85 && i.src == 0;
+    let relocs = case.insns.iter().enumerate().filter(|(_, i)| is_helper_call(i));
+    ProgramImage {
+        name: name.to_owned(),
+        insns: case.insns.clone(),
+        relocs: relocs.map(|(at, i)| (at as u32, Reloc::Kfunc(i.imm as u32))).collect(),
+        ..ProgramImage::default()
+    }
+}
+
+/// The address and length of the case's memory.
+fn memory(vm: &Vm, case: &Case) -> (u64, u64) {
+    let Some(mem) = case.mem.as_ref().filter(|m| !m.is_empty()) else { return (0, 0) };
+    let spec = MapSpec {
+        map_type: BPF_MAP_TYPE_ARRAY,
+        key_size: 4,
+        value_size: mem.len() as u32,
+        max_entries: 1,
+        ..MapSpec::default()
+    };
+    let id = vm.map_create(&spec).expect("a small array");
+    vm.map_update(id, &[0; 4], mem, 0).expect("its only element");
+    (vm.map_value_addr(id, 0).expect("its first byte"), mem.len() as u64)
+}
+
+/// Whether the case holds, and what happened.
+fn run(name: &str, text: &str, sanitize: bool) -> Result<(), String> {
+    let case = parse(text).map_err(|e| format!("does not parse: {e}"))?;
+    let vm = Vm::new(VmConfig { nr_cpus: 1, sanitize, ..VmConfig::default() }).map_err(|e| e.to_string())?;
+    let (addr, len) = memory(&vm, &case);
+    let prog = vm.prog_add(to_image(name, &case));
+    let mut host = TestHost { kfunc: Some(Box::new(runner_helper)), ..TestHost::default() };
+    let result = vm.call_function(prog, 0, [addr, len, 0, 0, 0], &mut host);
+    match (case.expect, result) {
+        (Expect::Result(want), Ok(run)) if want == run.r0 => Ok(()),
+        (Expect::Result(want), Ok(run)) => Err(format!("r0 is {:#x}, not {want:#x}", run.r0)),
+        (Expect::Result(_), Err(trap)) => Err(trap.to_string()),
+        (Expect::Error(_), Err(_)) => Ok(()),
+        (Expect::Error(text), Ok(run)) => Err(format!("returned {:#x}, must fail: {text}", run.r0)),
+    }
+}
+
+/// Case → rule.
+fn exceptions() -> BTreeMap<String, String> {
+    let lines = include_str!("conformance-exceptions.txt").lines();
+    let entries = lines.filter(|l| !l.is_empty() && !l.starts_with('#'));
+    entries.map(|l| l.split_once(char::is_whitespace).expect("case and rule")).map(own).collect()
+}
+
+fn own((case, rule): (&str, &str)) -> (String, String) {
+    (case.to_owned(), rule.trim().to_owned())
+}
+
+#[test]
+fn every_case_gives_its_result() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/bpf_conformance");
+    let Ok(entries) = std::fs::read_dir(&dir) else {
+        println!("SKIPPED conformance: ../shared/data/bpf_conformance is not there");
+        return;
+    };
+    let mut files: Vec<_> = entries.map(|e| e.expect("a directory entry").path()).collect();
+    files.retain(|p| p.extension().is_some_and(|e| e == "data"));
+    files.sort();
+    assert_eq!(files.len(), CASES);
+    let exceptions = exceptions();
+    let mut wrong = Vec::new();
+    let mut excepted = 0;
+    for path in &files {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(path).expect("a readable case");
+        let exception = exceptions.get(&name);
+        excepted += usize::from(exception.is_some());
+        for sanitize in [false, true] {
+            match (run(&name, &text, sanitize), exception) {
+                (Ok(()), None) | (Err(_), Some(_)) => {}
+                (Ok(()), Some(rule)) => {
+                    wrong.push(format!("{name} (sanitize {sanitize}) passes in spite of: {rule}"))
+                }
+                (Err(why), None) => wrong.push(format!("{name} (sanitize {sanitize}): {why}")),
+            }
+        }
+    }
+    assert_eq!(excepted, exceptions.len(), "an exception names no case");
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
