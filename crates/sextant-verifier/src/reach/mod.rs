@@ -510,7 +510,7 @@ mod tests {
                         dst: regs & 15,
                         src: t.src | (regs >> 4),
                         off: t.off | (next() as i16 % 20),
-                        imm: t.imm | next() as i32 % 20,
+                        imm: t.imm | (next() as i32 % 20),
                         ..t
                     }
                 })
