@@ -107,6 +107,7 @@ static bool fits(struct task_struct *p, s32 cpu)
 /* Gives cpu the next task of the queue. False if there is none for it. */
 static bool feed(s32 cpu)
 {
+	bool fed = false;
 	int i;
 
 	bpf_for(i, 0, MAX_QUEUED) {
@@ -114,7 +115,7 @@ static bool feed(s32 cpu)
 		s32 pid, to = cpu;
 
 		if (!scx_bpf_dispatch_nr_slots() || bpf_map_pop_elem(&queue, &pid))
-			return false;
+			break;
 		__sync_fetch_and_sub(&nr_queued, 1);
 
 		/* It may have exited since. */
@@ -129,13 +130,12 @@ static bool feed(s32 cpu)
 		bpf_task_release(p);
 		scx_bpf_kick_cpu(to, SCX_KICK_IDLE);
 
-		if (to == cpu) {
-			__sync_fetch_and_add(&nr_fed, 1);
-			return true;
-		}
-		__sync_fetch_and_add(&nr_misfits, 1);
+		fed = to == cpu;
+		__sync_fetch_and_add(fed ? &nr_fed : &nr_misfits, 1);
+		if (fed)
+			break;
 	}
-	return false;
+	return fed;
 }
 
 void BPF_STRUCT_OPS(central_dispatch, s32 cpu, struct task_struct *prev)
