@@ -1,0 +1,81 @@
+//! Kernel objects whose addresses ops get as arguments: made once, filled before each call.
+
+use sextant_abi::exit::ExitInfo;
+use sextant_abi::types::{
+    ScxCgroupInitArgs, ScxCpuReleaseArgs, ScxDumpCtx, ScxExitInfo, ScxExitTaskArgs, ScxInitTaskArgs,
+};
+use sextant_abi::{Mem, ObjKind};
+
+use crate::sched::Sched;
+
+/// Bytes of `scx_exit_info.msg` (SCX_EXIT_MSG_LEN).
+const MSG_LEN: u32 = 1024;
+/// Bytes of `scx_exit_info.dump` when ops.exit_dump_len is 0 (SCX_EXIT_DUMP_DFL_LEN).
+const DUMP_DFL_LEN: u32 = 32768;
+/// Bytes kept for a reason string.
+const REASON_LEN: u32 = 64;
+
+/// The argument objects of one scheduler.
+pub(super) struct Args {
+    pub(super) init_task: ScxInitTaskArgs,
+    pub(super) exit_task: ScxExitTaskArgs,
+    pub(super) cgroup_init: ScxCgroupInitArgs,
+    pub(super) cpu_release: ScxCpuReleaseArgs,
+    dump: ScxDumpCtx,
+    dump_reason: u64,
+}
+
+impl Args {
+    pub(super) fn new(mem: &impl Mem) -> Self {
+        let alloc = |size| mem.alloc(ObjKind::Kernel, size);
+        Self {
+            init_task: ScxInitTaskArgs::at(alloc(ScxInitTaskArgs::SIZE)),
+            exit_task: ScxExitTaskArgs::at(alloc(ScxExitTaskArgs::SIZE)),
+            cgroup_init: ScxCgroupInitArgs::at(alloc(ScxCgroupInitArgs::SIZE)),
+            cpu_release: ScxCpuReleaseArgs::at(alloc(ScxCpuReleaseArgs::SIZE)),
+            dump: ScxDumpCtx::at(alloc(ScxDumpCtx::SIZE)),
+            dump_reason: alloc(REASON_LEN),
+        }
+    }
+
+    /// The context of ops.dump and its kin, for the exit that is claimed.
+    pub(super) fn dump_ctx(&self, s: &Sched) -> u64 {
+        let mem = &*s.mem;
+        if let Some(info) = s.ext.exit_info() {
+            self.dump.kind().set(mem, info.kind.value());
+            self.dump.exit_code().set(mem, info.code);
+            put_str(s, self.dump_reason, REASON_LEN, info.kind.reason());
+        }
+        self.dump.reason().set(mem, self.dump_reason);
+        self.dump.at_ns().set(mem, s.now.0);
+        self.dump.at_jiffies().set(mem, s.jiffies());
+        self.dump.addr()
+    }
+}
+
+/// A `struct scx_exit_info` for ops.exit; it lives as long as the scheduler's memory does.
+pub(super) fn exit_info(s: &Sched, info: &ExitInfo, dump_len: u32) -> u64 {
+    let mem = &*s.mem;
+    let dump_len = if dump_len == 0 { DUMP_DFL_LEN } else { dump_len };
+    let text = |len: u32, text: &str| {
+        let addr = mem.alloc(ObjKind::Kernel, len);
+        put_str(s, addr, len, text);
+        addr
+    };
+    let ei = ScxExitInfo::at(mem.alloc(ObjKind::Kernel, ScxExitInfo::SIZE));
+    ei.kind().set(mem, info.kind.value());
+    ei.exit_cpu().set(mem, info.exit_cpu);
+    ei.exit_code().set(mem, info.code);
+    ei.flags().set(mem, info.flags);
+    ei.reason().set(mem, text(REASON_LEN, info.kind.reason()));
+    ei.msg().set(mem, text(MSG_LEN, &info.msg));
+    ei.dump().set(mem, text(dump_len, &info.dump));
+    ei.addr()
+}
+
+/// Stores a C string, cut to fit with its NUL.
+fn put_str(s: &Sched, addr: u64, len: u32, text: &str) {
+    let n = text.len().min(len as usize - 1);
+    s.mem.write_bytes(addr, &text.as_bytes()[..n]);
+    s.mem.store(addr + n as u64, 1, 0);
+}

@@ -1,0 +1,81 @@
+//! The kernel around a running program, as the vm asks for it.
+
+use sextant_abi::tables::KFUNCS;
+use sextant_abi::{CpuId, Ns};
+use sextant_vm::{Host, Trap, Vm};
+
+use super::BpfOps;
+use super::call::Call;
+use crate::event::Event;
+use crate::sched::{Request, Sched, TimerId};
+
+/// The scheduler a program runs in, for the time of one run.
+pub(super) struct KernelHost<'a> {
+    pub(super) s: &'a mut Sched,
+    pub(super) ops: &'a BpfOps,
+    /// Instructions of this run that have been charged.
+    pub(super) charged: u64,
+}
+
+impl KernelHost<'_> {
+    /// Brings the clock up to `insns` executed instructions of this run.
+    pub(super) fn settle(&mut self, insns: u64) {
+        self.ops.charge_insns(self.s, insns.saturating_sub(self.charged));
+        self.charged = insns;
+    }
+}
+
+impl Host for KernelHost<'_> {
+    fn ktime_ns(&mut self, insns: u64) -> u64 {
+        self.settle(insns);
+        self.s.now.0
+    }
+
+    fn jiffies(&mut self) -> u64 {
+        self.s.jiffies()
+    }
+
+    fn cpu(&self) -> u32 {
+        self.s.this_cpu.0
+    }
+
+    fn nr_cpus(&self) -> u32 {
+        self.s.cfg.nr_cpus
+    }
+
+    fn current_task(&self) -> u64 {
+        self.s.tasks[self.s.current()].ts.addr()
+    }
+
+    fn prandom_u32(&mut self) -> u32 {
+        self.s.prandom_u32()
+    }
+
+    fn printk(&mut self, text: &str) {
+        self.s.emit(Event::Printk { text: text.to_owned() });
+    }
+
+    fn kfunc(&mut self, vm: &Vm, id: u32, args: [u64; 5]) -> Result<u64, Trap> {
+        self.settle(vm.insns());
+        self.s.charge(self.s.cfg.costs.kfunc_ns);
+        let name = KFUNCS.get(id as usize).map_or("unknown kfunc", |kfunc| kfunc.name);
+        match self.ops.handlers.get(id as usize).copied().flatten() {
+            Some(handler) => handler(&mut Call { s: self.s, ops: self.ops, vm, args, name }),
+            None => Err(Trap::kfunc(format!("{name}: not implemented"))),
+        }
+    }
+
+    fn timer_start(&mut self, timer: u64, at_ns: u64, _pinned: bool) {
+        let cpu: CpuId = self.s.this_cpu;
+        self.s.requests.push(Request::TimerArm { timer: TimerId(timer), cpu, at: Ns(at_ns) });
+    }
+
+    fn timer_cancel(&mut self, timer: u64) -> bool {
+        self.s.requests.push(Request::TimerCancel(TimerId(timer)));
+        true
+    }
+
+    fn task_alive(&self, task: u64) -> bool {
+        self.s.tasks.from_addr(task).is_some_and(|p| !self.s.tasks[p].dead)
+    }
+}

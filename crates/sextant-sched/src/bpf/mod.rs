@@ -1,0 +1,100 @@
+//! Binding: a struct_ops scheduler in the vm as an [`Ops`] of the class.
+//!
+//! An op becomes a run of its program with the context the kernel gives it (one word per argument, tasks as addresses); a
+//! kfunc call comes back as a method of [`Sched`]. Instructions are charged as virtual time before anything the program
+//! does can be seen outside it. A trap ends the scheduler, never the process: kind ERROR, message `sextant: …`.
+//!
+//! Leaves out: the run-time effect of `bpf_rcu_read_lock` and of preemption control (an entry is atomic anyway).
+
+mod args;
+mod call;
+mod host;
+mod kfunc;
+mod ops;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sextant_abi::tables::{KFUNCS, KfuncId, Op};
+use sextant_abi::types::BpfCpumask;
+use sextant_abi::{CpuMaskBits, Mem, ObjKind};
+use sextant_vm::{ProgId, Vm};
+
+use crate::ops::OpsParams;
+use crate::sched::Sched;
+use args::Args;
+use kfunc::Handler;
+
+/// Whether Sextant has a kfunc of that name; what our BTF lists follows from it.
+pub fn has_kfunc(name: &str) -> bool {
+    KfuncId::from_name(name).is_some_and(|id| kfunc::handler(id).is_some())
+}
+
+/// A loaded scheduler: its programs in a vm.
+pub struct BpfOps {
+    vm: Rc<Vm>,
+    params: OpsParams,
+    progs: [Option<ProgId>; Op::COUNT],
+    handlers: Vec<Option<Handler>>,
+    stats: [Cell<(u64, u64)>; Op::COUNT],
+    /// Kernel objects whose addresses ops get as arguments.
+    args: Args,
+    /// Masks that programs own: address to references.
+    cpumasks: RefCell<BTreeMap<u64, u32>>,
+    /// Where `bpf_cpumask_any_distribute` goes on.
+    distribute_next: Cell<u32>,
+    /// Picoseconds of instructions not yet charged as whole nanoseconds.
+    ps_left: Cell<u64>,
+}
+
+impl BpfOps {
+    /// A scheduler whose ops are the given programs of `vm`.
+    pub fn new(vm: Rc<Vm>, params: OpsParams, progs: &[(Op, ProgId)]) -> Self {
+        let mut table = [None; Op::COUNT];
+        for &(op, prog) in progs {
+            table[op.index()] = Some(prog);
+        }
+        let handlers = (0..KFUNCS.len() as u32)
+            .map(|i| KfuncId::from_index(i).and_then(kfunc::handler))
+            .collect();
+        Self {
+            args: Args::new(&*vm.region()),
+            vm,
+            params,
+            progs: table,
+            handlers,
+            stats: std::array::from_fn(|_| Cell::new((0, 0))),
+            cpumasks: RefCell::default(),
+            distribute_next: Cell::new(0),
+            ps_left: Cell::new(0),
+        }
+    }
+
+    /// Charges executed instructions to the CPU that ran them.
+    fn charge_insns(&self, s: &mut Sched, insns: u64) {
+        let ps = self.ps_left.get() + insns * s.cfg.costs.insn_ps;
+        self.ps_left.set(ps % 1000);
+        s.charge(ps / 1000);
+    }
+
+    /// Gives back one reference on a program's mask; the last one frees it.
+    fn put_cpumask(&self, s: &Sched, addr: u64) {
+        let mut masks = self.cpumasks.borrow_mut();
+        if let Some(refs) = masks.get_mut(&addr) {
+            *refs -= 1;
+            if *refs == 0 {
+                masks.remove(&addr);
+                s.mem.free(ObjKind::Kernel, addr, BpfCpumask::SIZE);
+            }
+        }
+    }
+
+    /// The CPU of the set after the one given out last, or `nr_cpus` for an empty set.
+    fn distribute(&self, mask: &CpuMaskBits, nr_cpus: u32) -> u32 {
+        let from = self.distribute_next.get();
+        let Some(cpu) = mask.next_from(from).or_else(|| mask.first()) else { return nr_cpus };
+        self.distribute_next.set(cpu.0 + 1);
+        cpu.0
+    }
+}

@@ -1,0 +1,251 @@
+//! Each op as a run of its program.
+
+use sextant_abi::tables::Op;
+use sextant_abi::{CpuId, Ns};
+use sextant_vm::{Trap, TrapKind};
+
+use super::host::KernelHost;
+use super::{BpfOps, args};
+use crate::ops::{Ops, OpsParams};
+use crate::sched::{Sched, TimerId};
+use crate::task::TaskId;
+
+impl BpfOps {
+    /// Runs an op's program with its arguments as the context; 0 if it was ended by force.
+    fn call(&self, s: &mut Sched, op: Op, ctx: &[u64]) -> u64 {
+        let Some(prog) = self.progs[op.index()] else { return 0 };
+        let (r0, insns) = self.run(s, |vm, host| vm.run(prog, ctx, host).map(|run| (run.r0, run.insns)));
+        let (calls, total) = self.stats[op.index()].get();
+        self.stats[op.index()].set((calls + 1, total + insns));
+        r0
+    }
+
+    /// One program invocation in the kernel: `current` cannot migrate meanwhile, its instructions are charged.
+    fn run(
+        &self,
+        s: &mut Sched,
+        f: impl FnOnce(&sextant_vm::Vm, &mut KernelHost<'_>) -> Result<(u64, u64), Trap>,
+    ) -> (u64, u64) {
+        let pinned = s.tasks[s.current()].ts.migration_disabled();
+        pinned.set(&*s.mem, pinned.get(&*s.mem) + 1);
+        let mut host = KernelHost { s, ops: self, charged: 0 };
+        let result = f(&self.vm, &mut host);
+        if let Ok((_, insns)) = result {
+            host.settle(insns);
+        }
+        pinned.set(&*s.mem, pinned.get(&*s.mem) - 1);
+        self.release_dropped(s);
+        result.unwrap_or_else(|trap| {
+            self.report_trap(s, &trap);
+            (0, 0)
+        })
+    }
+
+    /// Kptrs whose map elements have died give their references back.
+    fn release_dropped(&self, s: &mut Sched) {
+        for kptr in self.vm.take_dropped_kptrs() {
+            match s.tasks.from_addr(kptr.addr) {
+                Some(p) => s.put_task_struct(p),
+                None => self.put_cpumask(s, kptr.addr),
+            }
+        }
+    }
+
+    fn report_trap(&self, s: &mut Sched, trap: &Trap) {
+        match trap.kind {
+            TrapKind::Budget { limit } => {
+                let secs = (limit * s.cfg.costs.insn_ps.max(1000) / 1_000_000_000_000).max(1);
+                s.scx_error(format!("soft lockup - CPU {} stuck for {secs}s", s.this_cpu));
+            }
+            _ => s.scx_error(format!("sextant: {trap}")),
+        }
+    }
+
+    fn addr(&self, s: &Sched, p: TaskId) -> u64 {
+        s.tasks[p].ts.addr()
+    }
+}
+
+impl Ops for BpfOps {
+    fn params(&self) -> OpsParams {
+        self.params.clone()
+    }
+
+    fn has(&self, op: Op) -> bool {
+        self.progs[op.index()].is_some()
+    }
+
+    fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {
+        let p = self.addr(s, p);
+        self.call(s, Op::SelectCpu, &[p, prev_cpu.0.into(), wake_flags]) as i32
+    }
+
+    fn enqueue(&self, s: &mut Sched, p: TaskId, enq_flags: u64) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Enqueue, &[p, enq_flags]);
+    }
+
+    fn dequeue(&self, s: &mut Sched, p: TaskId, deq_flags: u64) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Dequeue, &[p, deq_flags]);
+    }
+
+    fn dispatch(&self, s: &mut Sched, cpu: CpuId, prev: Option<TaskId>) {
+        let prev = prev.map_or(0, |p| self.addr(s, p));
+        self.call(s, Op::Dispatch, &[cpu.0.into(), prev]);
+    }
+
+    fn tick(&self, s: &mut Sched, p: TaskId) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Tick, &[p]);
+    }
+
+    fn runnable(&self, s: &mut Sched, p: TaskId, enq_flags: u64) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Runnable, &[p, enq_flags]);
+    }
+
+    fn running(&self, s: &mut Sched, p: TaskId) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Running, &[p]);
+    }
+
+    fn stopping(&self, s: &mut Sched, p: TaskId, runnable: bool) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Stopping, &[p, runnable.into()]);
+    }
+
+    fn quiescent(&self, s: &mut Sched, p: TaskId, deq_flags: u64) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Quiescent, &[p, deq_flags]);
+    }
+
+    fn yield_(&self, s: &mut Sched, from: TaskId, to: Option<TaskId>) -> bool {
+        let (from, to) = (self.addr(s, from), to.map_or(0, |p| self.addr(s, p)));
+        self.call(s, Op::Yield, &[from, to]) as u8 != 0
+    }
+
+    fn core_sched_before(&self, s: &mut Sched, a: TaskId, b: TaskId) -> bool {
+        let (a, b) = (self.addr(s, a), self.addr(s, b));
+        self.call(s, Op::CoreSchedBefore, &[a, b]) as u8 != 0
+    }
+
+    fn set_weight(&self, s: &mut Sched, p: TaskId, weight: u32) {
+        let p = self.addr(s, p);
+        self.call(s, Op::SetWeight, &[p, weight.into()]);
+    }
+
+    fn set_cpumask(&self, s: &mut Sched, p: TaskId) {
+        let mask = s.tasks[p].ts.cpus_ptr().get(&*s.mem);
+        let p = self.addr(s, p);
+        self.call(s, Op::SetCpumask, &[p, mask]);
+    }
+
+    fn update_idle(&self, s: &mut Sched, cpu: CpuId, idle: bool) {
+        self.call(s, Op::UpdateIdle, &[cpu.0.into(), idle.into()]);
+    }
+
+    fn cpu_acquire(&self, s: &mut Sched, cpu: CpuId) {
+        self.call(s, Op::CpuAcquire, &[cpu.0.into(), 0]);
+    }
+
+    fn cpu_release(&self, s: &mut Sched, cpu: CpuId, reason: u32, task: TaskId) {
+        let args = self.args.cpu_release;
+        args.reason().set(&*s.mem, reason);
+        args.task().set(&*s.mem, self.addr(s, task));
+        self.call(s, Op::CpuRelease, &[cpu.0.into(), args.addr()]);
+    }
+
+    fn init_task(&self, s: &mut Sched, p: TaskId, fork: bool) -> i32 {
+        let args = self.args.init_task;
+        args.fork().set(&*s.mem, fork);
+        args.cgroup().set(&*s.mem, s.root.cgrp.addr());
+        let p = self.addr(s, p);
+        self.call(s, Op::InitTask, &[p, args.addr()]) as i32
+    }
+
+    fn exit_task(&self, s: &mut Sched, p: TaskId, cancelled: bool) {
+        let args = self.args.exit_task;
+        args.cancelled().set(&*s.mem, cancelled);
+        let p = self.addr(s, p);
+        self.call(s, Op::ExitTask, &[p, args.addr()]);
+    }
+
+    fn enable(&self, s: &mut Sched, p: TaskId) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Enable, &[p]);
+    }
+
+    fn disable(&self, s: &mut Sched, p: TaskId) {
+        let p = self.addr(s, p);
+        self.call(s, Op::Disable, &[p]);
+    }
+
+    fn dump(&self, s: &mut Sched) {
+        let ctx = self.args.dump_ctx(s);
+        self.call(s, Op::Dump, &[ctx]);
+    }
+
+    fn dump_cpu(&self, s: &mut Sched, cpu: CpuId, idle: bool) {
+        let ctx = self.args.dump_ctx(s);
+        self.call(s, Op::DumpCpu, &[ctx, cpu.0.into(), idle.into()]);
+    }
+
+    fn dump_task(&self, s: &mut Sched, p: TaskId) {
+        let ctx = self.args.dump_ctx(s);
+        let p = self.addr(s, p);
+        self.call(s, Op::DumpTask, &[ctx, p]);
+    }
+
+    fn cgroup_init(&self, s: &mut Sched, cgrp: u64) -> i32 {
+        let args = self.args.cgroup_init;
+        args.weight().set(&*s.mem, 100);
+        args.bw_period_us().set(&*s.mem, 100_000);
+        args.bw_quota_us().set(&*s.mem, u64::MAX);
+        args.bw_burst_us().set(&*s.mem, 0);
+        self.call(s, Op::CgroupInit, &[cgrp, args.addr()]) as i32
+    }
+
+    fn cgroup_exit(&self, s: &mut Sched, cgrp: u64) {
+        self.call(s, Op::CgroupExit, &[cgrp]);
+    }
+
+    fn cpu_online(&self, s: &mut Sched, cpu: CpuId) {
+        self.call(s, Op::CpuOnline, &[cpu.0.into()]);
+    }
+
+    fn cpu_offline(&self, s: &mut Sched, cpu: CpuId) {
+        self.call(s, Op::CpuOffline, &[cpu.0.into()]);
+    }
+
+    fn init(&self, s: &mut Sched) -> i32 {
+        self.call(s, Op::Init, &[]) as i32
+    }
+
+    fn exit(&self, s: &mut Sched) {
+        let Some(info) = s.ext.exit_info().cloned() else { return };
+        let ei = args::exit_info(s, &info, self.params.exit_dump_len);
+        self.call(s, Op::Exit, &[ei]);
+    }
+
+    fn timer(&self, s: &mut Sched, timer: TimerId) {
+        self.run(s, |vm, host| {
+            let before = vm.insns();
+            vm.timer_fire(timer.0, host)?;
+            Ok((0, vm.insns() - before))
+        });
+    }
+
+    fn task_freed(&self, s: &mut Sched, p: TaskId) {
+        self.vm.task_gone(self.addr(s, p));
+    }
+
+    fn op_stats(&self) -> Vec<(Op, u64, u64)> {
+        let stats = Op::ALL.iter().map(|&op| (op, self.stats[op.index()].get()));
+        stats.filter(|(_, (calls, _))| *calls > 0).map(|(op, (calls, insns))| (op, calls, insns)).collect()
+    }
+
+    fn clock(&self, s: &Sched) -> Ns {
+        s.now
+    }
+}
