@@ -53,6 +53,17 @@ impl Slot {
 /// Largest frame; slots outside are not remembered.
 const FRAME: i64 = 512;
 
+/// What a callee does with the frame pointers it gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Writes {
+    /// Writes the objects they point to, hence upwards.
+    Up,
+    /// The same, and the result may point into those objects.
+    UpAndReturns,
+    /// BPF code: goes anywhere from them and may keep them.
+    Anywhere,
+}
+
 /// What is known at a point. Less knowledge is higher in the order; joins go up only, so that loops end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct State {
@@ -89,18 +100,21 @@ impl State {
         [1, 2, 3, 4, 5].map(|r| leaving(self.reg(r)))
     }
 
-    /// After a call: r1-r5 are gone, r0 is the result, and what the callee could write of this frame is unknown. A helper
-    /// that is `bounded` writes upwards from its pointers only; BPF code may go anywhere from them.
-    pub fn after_call(&mut self, r0: Val, bounded: bool) {
+    /// After a call: r1-r5 are gone, r0 is the result, and what the callee could write of this frame is unknown.
+    pub fn after_call(&mut self, r0: Val, callee: Writes) {
         let pointed = (1..=5).filter_map(|r| match self.reg(r) {
             Val::Frame(off) => Some(off),
             _ => None,
         });
-        match pointed.min() {
-            _ if self.escaped => self.stack.clear(),
-            Some(low) if bounded => self.stack.retain(|s| s.off + i64::from(s.size) <= low),
-            Some(_) => self.stack.clear(),
-            None => {}
+        if let Some(low) = pointed.min() {
+            match callee {
+                Writes::Up | Writes::UpAndReturns => self.stack.retain(|s| s.off + i64::from(s.size) <= low),
+                Writes::Anywhere => self.stack.clear(),
+            }
+            self.escaped |= callee != Writes::Up;
+        }
+        if self.escaped {
+            self.stack.clear();
         }
         self.set(0, r0);
         (1..=5).for_each(|r| self.set(r, Val::Unknown));
@@ -235,10 +249,10 @@ mod tests {
         s.store(Val::Frame(0), -8, 8, Val::Const(1));
         s.store(Val::Frame(0), -16, 8, Val::Const(2));
         s.set(2, Val::Frame(-8));
-        s.after_call(Val::Unknown, true);
+        s.after_call(Val::Unknown, Writes::Up);
         assert_eq!((s.load_slot(-8, 8), s.load_slot(-16, 8)), (Val::Unknown, Val::Const(2)));
         s.set(2, Val::Frame(-8));
-        s.after_call(Val::Unknown, false);
+        s.after_call(Val::Unknown, Writes::Anywhere);
         assert_eq!(s.load_slot(-16, 8), Val::Unknown);
     }
 
