@@ -92,6 +92,8 @@ pub struct Sched {
     pub this_cpu: CpuId,
     /// Local time on that CPU; grows with `charge` while an entry runs.
     pub now: Ns,
+    /// A kthread that does a work on the executing CPU: `current` while it does.
+    pub as_kthread: Option<TaskId>,
     /// State of `get_random`, seeded by the machine.
     pub rng: u64,
     /// State of the noise on costs, seeded by the machine; 0 for none.
@@ -155,6 +157,6 @@ impl Sched {
 
     /// The task running on the executing CPU (`current`).
     pub fn current(&self) -> TaskId {
-        self.rqs[self.this_cpu.idx()].curr
+        self.as_kthread.unwrap_or(self.rqs[self.this_cpu.idx()].curr)
     }
 }

@@ -7,6 +7,8 @@
 //! - `Sleep` is a relative sleep. `Timer` sleeps until the timer's next period; see [`Action::Timer`].
 //! - `Suspend(c)` blocks until somebody does `Resume(c)` *later*: a resume that finds nobody waiting is lost; one
 //!   resume wakes everybody who waits (condition-variable broadcast).
+//! - `SemPost` and `SemWait` are sem_post(3) and sem_wait(3) on a semaphore that starts at 0: a post before the wait is remembered. What two
+//!   tasks that drive each other need (a pipe remembers its bytes).
 //! - A task performs all its phases in order, each `Phase::loops` times; the whole `TaskSpec::loops` times; then it exits.
 //!
 //! Left out so far: mutexes, wait/signal, barriers, memory and I/O actions (the reader refuses them by line).
@@ -24,6 +26,8 @@ pub struct Workload {
     pub tasks: Vec<TaskSpec>,
     /// Names of the conditions that `Suspend` and `Resume` use; [`CondId`] is an index into it.
     pub conds: Vec<String>,
+    /// Names of the semaphores that `SemPost` and `SemWait` use; [`SemId`] is an index into it.
+    pub sems: Vec<String>,
     /// The timers that `Timer` uses; [`TimerRef`] is an index into it.
     pub timers: Vec<TimerSpec>,
 }
@@ -31,6 +35,10 @@ pub struct Workload {
 /// Index into [`Workload::conds`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CondId(pub u32);
+
+/// Index into [`Workload::sems`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SemId(pub u32);
 
 /// Index into [`Workload::timers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +86,7 @@ impl Policy {
 /// One kind of task; `instances` of it start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskSpec {
-    /// Name; `comm` is this cut at 15 bytes, followed by `-N` for the instances after the first if there are several.
+    /// Name; `comm` is this, followed by `-0`, `-1`, … if there are several instances, the name cut so that it fits into 15 bytes.
     pub name: String,
     /// How many start with the workload (0: only by `Fork`).
     pub instances: u32,
@@ -88,7 +96,7 @@ pub struct TaskSpec {
     pub nice: i32,
     /// Allowed CPUs; None for all. CPUs the machine does not have are refused by `Simulation::new`.
     pub cpus: Option<Vec<CpuId>>,
-    /// Start delay after time 0, or after the fork.
+    /// What it sleeps first of all, after its start or fork.
     pub delay: Ns,
     /// How often the phases are performed; None: forever.
     pub loops: Option<u64>,
@@ -156,6 +164,10 @@ pub enum Action {
     Suspend(CondId),
     /// Wakes everybody who is suspended on the condition.
     Resume(CondId),
+    /// Blocks while the semaphore is 0, then takes one.
+    SemWait(SemId),
+    /// Adds one to the semaphore, or wakes the task that has waited longest.
+    SemPost(SemId),
     /// Starts another task of that description.
     Fork(SpecId),
     /// sched_yield(2)
@@ -168,8 +180,8 @@ impl Action {
         match *self {
             Action::Run(d) | Action::RunTime(d) | Action::Sleep(d) => d > Ns::ZERO,
             Action::Timer { period, .. } => period > Ns::ZERO,
-            Action::Suspend(_) => true,
-            Action::Resume(_) | Action::Fork(_) | Action::Yield => false,
+            Action::Suspend(_) | Action::SemWait(_) => true,
+            Action::Resume(_) | Action::SemPost(_) | Action::Fork(_) | Action::Yield => false,
         }
     }
 }

@@ -62,6 +62,7 @@ impl Sched {
             ext: Ext::new(nr_cpus),
             this_cpu: CpuId(0),
             now: Ns::ZERO,
+            as_kthread: None,
             rng: 0,
             noise: 0,
             idle_cpus: CpuMaskBits::first_n(nr_cpus),
@@ -123,6 +124,7 @@ impl Sched {
     /// scheduler is attached). `stop` makes it migration/N of its CPU.
     pub fn boot_task(&mut self, pid: i32, attr: &TaskAttr, cpu: CpuId, stop: bool) -> TaskId {
         let p = self.alloc_task(pid, attr);
+        self.init_scx_entity(p);
         self.tasks[p].cpu = cpu;
         let ts = self.tasks[p].ts;
         ts.__state().set(&*self.mem, TASK_INTERRUPTIBLE);
@@ -191,7 +193,9 @@ impl Sched {
         let leader = self.tasks.from_pid(tgid).map_or(ts, |l| self.tasks[l].ts);
         ts.group_leader().set(mem, leader.addr());
         if leader == ts {
-            let signal = SignalStruct::at(mem.alloc(ObjKind::Kernel, <SignalStruct as sextant_abi::types::CType>::SIZE));
+            let signal = SignalStruct::at(
+                mem.alloc(ObjKind::Kernel, <SignalStruct as sextant_abi::types::CType>::SIZE),
+            );
             signal.nr_threads().set(mem, 1);
             ts.signal().set(mem, signal.addr());
         } else {

@@ -89,7 +89,10 @@ impl Sched {
     /// `set_user_nice`: `nice` outside -20..=19 is ignored.
     pub fn set_user_nice(&mut self, p: TaskId, nice: i32) {
         let ts = self.tasks[p].ts;
-        if !(-20..=19).contains(&nice) || ts.static_prio().get(&*self.mem) == nice_to_prio(nice) || self.tasks[p].dead {
+        if !(-20..=19).contains(&nice)
+            || ts.static_prio().get(&*self.mem) == nice_to_prio(nice)
+            || self.tasks[p].dead
+        {
             return;
         }
         let ctx = self.sched_change_begin(p, DEQUEUE_SAVE);

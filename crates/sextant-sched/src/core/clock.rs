@@ -44,6 +44,16 @@ impl Sched {
         delta
     }
 
+    /// Charges whoever runs on `cpu`, swapper too, up to now: for figures at the end of a run.
+    pub fn account_curr(&mut self, cpu: CpuId) {
+        self.update_rq_clock(cpu);
+        if self.rqs[cpu.idx()].curr == self.rqs[cpu.idx()].idle {
+            self.update_curr_idle(cpu);
+        } else {
+            self.update_curr_common(cpu);
+        }
+    }
+
     /// Starts charging `p` from the rq clock on (`set_next_task` of every class but idle).
     pub fn start_exec(&mut self, cpu: CpuId, p: TaskId) {
         let clock = self.rqs[cpu.idx()].clock;

@@ -17,8 +17,7 @@ impl Sched {
         self.next_pid += 1;
         let p = self.alloc_task(pid, attr);
         self.tasks[p].cpu = self.this_cpu;
-        self.tasks[p].class =
-            if self.task_should_scx(attr.policy) { Class::Ext } else { Class::Fair };
+        self.tasks[p].class = if self.task_should_scx(attr.policy) { Class::Ext } else { Class::Fair };
         self.init_scx_entity(p);
         if let Err(errno) = self.scx_fork(p) {
             self.scx_cancel_fork(p);

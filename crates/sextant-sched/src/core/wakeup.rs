@@ -75,7 +75,11 @@ impl Sched {
     pub(crate) fn select_fallback_rq(&self, p: TaskId) -> CpuId {
         let online = |cpu: &CpuId| self.cpu_online(*cpu);
         let all = || (0..self.cfg.nr_cpus).map(CpuId);
-        all().filter(online).find(|&cpu| self.cpus_allowed(p, cpu)).or_else(|| all().find(online)).unwrap_or(CpuId(0))
+        all()
+            .filter(online)
+            .find(|&cpu| self.cpus_allowed(p, cpu))
+            .or_else(|| all().find(online))
+            .unwrap_or(CpuId(0))
     }
 
     fn first_allowed(&self, p: TaskId) -> Option<CpuId> {

@@ -40,7 +40,9 @@ impl Sched {
     /// The next idle CPU behind `prev`, round the machine.
     fn select_idle_cpu(&self, p: TaskId, prev: CpuId) -> Option<CpuId> {
         let usable = |cpu: &CpuId| self.available_idle_cpu(*cpu) && self.is_cpu_allowed(p, *cpu);
-        self.idle_from(prev.0 + 1).find(usable).or_else(|| self.idle_from(0).take_while(|c| *c < prev).find(usable))
+        self.idle_from(prev.0 + 1)
+            .find(usable)
+            .or_else(|| self.idle_from(0).take_while(|c| *c < prev).find(usable))
     }
 
     fn idle_from(&self, cpu: u32) -> impl Iterator<Item = CpuId> + '_ {

@@ -1,0 +1,654 @@
+//! The machine: CPUs in virtual time around one `Sched`.
+//!
+//! What happens on a CPU between two instants of user time ("an entry"):
+//! 1. the event's time comes; a CPU that is still in the kernel takes it when it is done there (kernel mode is not interruptible);
+//! 2. the running task's computing so far is taken off what it has left;
+//! 3. the event's handler calls `Sched`; its requests are carried out: irq_work at once, then a reschedule of this CPU, IPIs
+//!    for others;
+//! 4. whoever runs now performs its actions up to the next computing, sleeping or waiting; each is an entry by itself;
+//! 5. the CPU is busy until the time all that has cost; from then on the task computes.
+//!
+//! What must hold: an event changes only the CPU it is for and what `Sched` changes; the order of events is (time, arming).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use sextant_abi::exit::ExitKind;
+use sextant_abi::{CpuId, Ns};
+use sextant_sched::ext::EnableError;
+use sextant_sched::ext::EnableState;
+use sextant_sched::sched::KMem;
+use sextant_sched::{Class, Config, Event, Ops, Request, Sched, TaskId, TimerId, Work};
+
+use crate::cost::{CLASS, MACHINE, MachineCosts};
+use crate::interp::{Doing, Program, find_busy_loop};
+use crate::population::populate;
+use crate::queue::{EventQueue, Slot};
+use crate::stats::{CpuResult, GroupResult, Stats, TaskResult, cpu_results};
+use crate::workload::{SpecId, Workload};
+
+/// Timer interrupts a second on each CPU that is not idle.
+const HZ: u64 = 250;
+const TICK: u64 = 1_000_000_000 / HZ;
+/// So many actions or events without time passing are a loop.
+const NO_PROGRESS: u32 = 1_000_000;
+/// Start offsets are below this.
+const MAX_START_OFFSET: u64 = 1_000_000;
+
+/// What a machine is like.
+#[derive(Clone, Debug)]
+pub struct SimConfig {
+    /// CPUs, 1..=8192.
+    pub nr_cpus: u32,
+    /// Drives `get_prandom`, start offsets and cost noise, nothing else.
+    pub seed: u64,
+    /// No start offsets, no costs, no noise.
+    pub ideal: bool,
+    /// Overrides the workload's.
+    pub duration: Option<Ns>,
+    /// Check all invariants after every entry (slow).
+    pub check: bool,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self { nr_cpus: 8, seed: 1, ideal: false, duration: None, check: false }
+    }
+}
+
+/// Why a simulation cannot be made or go on.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SimError {
+    /// Number of CPUs out of range.
+    #[error("{0} CPUs: a machine has 1 to 8192")]
+    NrCpus(u32),
+    /// An affinity without any existing CPU.
+    #[error("task \"{task}\": none of its cpus {cpus:?} exists on a machine of {nr_cpus} CPUs")]
+    Affinity {
+        /// Name in the workload.
+        task: String,
+        /// As given.
+        cpus: Vec<CpuId>,
+        /// What there is.
+        nr_cpus: u32,
+    },
+    /// A loop that never lets time pass.
+    #[error("task \"{task}\" loops forever without using time: add a run or a sleep to its loop")]
+    BusyLoop {
+        /// Name in the workload.
+        task: String,
+    },
+    /// Actions go on and on at one instant.
+    #[error(
+        "no time passes any more at {at:?} (running: {task}): with --ideal, actions that only wake each other take no time; add a run"
+    )]
+    NoProgress {
+        /// When.
+        at: Ns,
+        /// `comm`
+        task: String,
+    },
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The duration was over.
+    Duration,
+    /// Every workload task has exited.
+    AllExited,
+    /// The sink said so.
+    Stopped,
+    /// Every workload task that is left waits to be resumed, and nobody is left to do it (no duration given).
+    AllSuspended,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub ended: Ended,
+    /// When.
+    pub now: Ns,
+    /// Workload tasks by pid: in file order, then those forked later.
+    pub tasks: Vec<TaskResult>,
+    /// One for each description in the workload that had a task, in file order.
+    pub groups: Vec<GroupResult>,
+    /// The machine's own tasks, without swapper.
+    pub system_tasks: Vec<TaskResult>,
+    /// Per CPU.
+    pub cpus: Vec<CpuResult>,
+    /// Forks that ops.init_task refused: description, errno.
+    pub refused_forks: Vec<(SpecId, i32)>,
+}
+
+/// Takes the events as they happen.
+pub trait EventSink {
+    /// One event at its time and CPU. `s` is in the state after the entry that the event belongs to.
+    fn event(&mut self, t: Ns, cpu: CpuId, ev: &Event, s: &Sched);
+
+    /// Asked once for each entry: the run ends here if it says so.
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Takes nothing.
+pub struct NoSink;
+
+impl EventSink for NoSink {
+    fn event(&mut self, _t: Ns, _cpu: CpuId, _ev: &Event, _s: &Sched) {}
+}
+
+/// What a slot of the event queue stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum What {
+    Tick(CpuId),
+    /// The running task's computing is over.
+    RunEnd(CpuId),
+    Ipi(CpuId),
+    /// A sleeping task's timer, on the CPU it went to sleep on.
+    Sleep(TaskId),
+    /// The next tasks of the workload start.
+    Start,
+    /// Index into `timers`.
+    Timer(u32),
+    /// Index into `works`.
+    Work(u32),
+}
+
+pub(crate) struct Cpu {
+    /// In the kernel until then; user time goes from there.
+    pub busy_until: Ns,
+    tick: Slot,
+    run_end: Slot,
+    ipi: Slot,
+    /// The IPI carries irq_work.
+    irq_work: bool,
+}
+
+/// A semaphore.
+#[derive(Default)]
+pub(crate) struct Sem {
+    pub count: u64,
+    pub waiters: VecDeque<TaskId>,
+}
+
+/// A task of the workload that is to start.
+#[derive(Clone, Copy)]
+struct Start {
+    at: Ns,
+    spec: SpecId,
+    instance: u32,
+    pid: i32,
+}
+
+struct ClassTimer {
+    id: TimerId,
+    cpu: CpuId,
+    slot: Slot,
+}
+
+/// A machine with a workload.
+pub struct Simulation {
+    /// The scheduler.
+    pub sched: Sched,
+    pub(crate) workload: Rc<Workload>,
+    pub(crate) costs: MachineCosts,
+    pub(crate) cpus: Vec<Cpu>,
+    pub(crate) queue: EventQueue<What>,
+    /// By task index; None for the machine's own.
+    pub(crate) programs: Vec<Option<Box<Program>>>,
+    /// Who waits on each condition, in order.
+    pub(crate) waiters: Vec<Vec<TaskId>>,
+    /// State of the semaphores.
+    pub(crate) sems: Vec<Sem>,
+    /// Next instants of the shared timers.
+    pub(crate) shared_timers: Vec<Option<Ns>>,
+    pub(crate) stats: Stats,
+    /// Workload tasks that have not exited, and those of them that wait on a condition.
+    pub(crate) live: u32,
+    pub(crate) suspended: u32,
+    pub(crate) refused_forks: Vec<(SpecId, i32)>,
+    pub(crate) stuck: bool,
+    config: SimConfig,
+    /// Starts, latest first.
+    starts: Vec<Start>,
+    start_slot: Slot,
+    timers: Vec<ClassTimer>,
+    timer_index: BTreeMap<TimerId, u32>,
+    works: Vec<(Work, Slot)>,
+    /// For tasks that are forked by others.
+    pub(crate) next_pid: i32,
+    helper: TaskId,
+    ended_at: Ns,
+    spare_requests: Vec<Request>,
+}
+
+impl Simulation {
+    /// A machine at time 0 that will run `workload`; `mem` is where kernel objects live.
+    pub fn new(config: SimConfig, workload: &Workload, mem: Rc<KMem>) -> Result<Simulation, SimError> {
+        check(&config, workload)?;
+        let (class_costs, costs) = if config.ideal { Default::default() } else { (CLASS, MACHINE) };
+        let mut sched = Sched::new(Config { nr_cpus: config.nr_cpus, hz: HZ, costs: class_costs }, mem);
+        let helper = populate(&mut sched);
+        let first_pid = sched.next_pid;
+        let mut seed = SplitMix(config.seed);
+        sched.rng = seed.next();
+        sched.noise = if config.ideal { 0 } else { seed.next() | 1 };
+        let mut queue = EventQueue::new();
+        let cpus = (0..config.nr_cpus).map(|c| Cpu::new(CpuId(c), &mut queue)).collect();
+        let start_slot = queue.add(What::Start);
+        let mut sim = Simulation {
+            programs: Vec::new(),
+            waiters: vec![Vec::new(); workload.conds.len()],
+            sems: workload.sems.iter().map(|_| Sem::default()).collect(),
+            shared_timers: vec![None; workload.timers.len()],
+            workload: Rc::new(workload.clone()),
+            stats: Stats::default(),
+            live: 0,
+            suspended: 0,
+            refused_forks: Vec::new(),
+            stuck: false,
+            starts: starts(workload, config.ideal, &mut seed, first_pid),
+            timers: Vec::new(),
+            timer_index: BTreeMap::new(),
+            works: Vec::new(),
+            spare_requests: Vec::new(),
+            sched,
+            costs,
+            cpus,
+            queue,
+            config,
+            start_slot,
+            next_pid: first_pid,
+            helper,
+            ended_at: Ns::ZERO,
+        };
+        sim.next_pid = first_pid + sim.starts.len() as i32;
+        if let Some(start) = sim.starts.last() {
+            sim.queue.arm(start_slot, start.at);
+        }
+        Ok(sim)
+    }
+
+    /// The virtual time at which a run ends if the tasks have not exited before.
+    pub fn duration(&self) -> Option<Ns> {
+        self.config.duration.or(self.workload.duration)
+    }
+
+    /// Attaches a scheduler at time 0; the workload starts when it is loaded. As in the kernel, most failures are a successful attach
+    /// followed by an exit.
+    pub fn attach(&mut self, ops: Rc<dyn Ops>, sink: &mut dyn EventSink) -> Result<(), EnableError> {
+        self.sched.enter(CpuId(0), Ns::ZERO);
+        self.sched.as_kthread = Some(self.helper);
+        let result = self.sched.scx_enable(ops);
+        self.sched.as_kthread = None;
+        let loaded = self.sched.now;
+        self.starts.iter_mut().for_each(|s| s.at += loaded);
+        if let Some(start) = self.starts.last() {
+            self.queue.arm(self.start_slot, start.at);
+        }
+        self.settle(CpuId(0), sink);
+        self.return_to_user(CpuId(0));
+        result
+    }
+
+    /// Unregisters the scheduler (exit kind UNREG) and waits until it is gone; `run` does it at its end.
+    fn detach(&mut self, sink: &mut dyn EventSink) {
+        if self.sched.ext.state() == EnableState::Disabled {
+            return;
+        }
+        let now = self.cpus.iter().map(|c| c.busy_until).fold(self.ended_at, Ns::max);
+        self.sched.enter(CpuId(0), now);
+        self.sched.as_kthread = Some(self.helper);
+        self.sched.scx_disable(ExitKind::Unreg);
+        self.sched.scx_flush_disable_work();
+        self.sched.as_kthread = None;
+        self.drain_events(sink);
+        self.sched.rcu_flush();
+    }
+
+    /// Runs to the end; then a scheduler that is still loaded is unregistered (exit kind UNREG). The figures are of before that.
+    pub fn run(&mut self, sink: &mut dyn EventSink) -> Result<Outcome, SimError> {
+        let (ended, now) = self.run_events(sink)?;
+        self.ended_at = now;
+        for cpu in (0..self.config.nr_cpus).map(CpuId) {
+            self.sched.enter(cpu, now);
+            self.sched.account_curr(cpu);
+        }
+        let (mut tasks, system_tasks): (Vec<_>, Vec<_>) =
+            self.stats.results(now, &self.sched).into_iter().partition(|r| r.spec.is_some());
+        tasks.sort_by_key(|t| t.pid);
+        let outcome = Outcome {
+            ended,
+            now,
+            tasks,
+            groups: self.stats.groups(self.workload.tasks.len()),
+            system_tasks,
+            cpus: cpu_results(&self.sched),
+            refused_forks: std::mem::take(&mut self.refused_forks),
+        };
+        self.detach(sink);
+        Ok(outcome)
+    }
+
+    fn run_events(&mut self, sink: &mut dyn EventSink) -> Result<(Ended, Ns), SimError> {
+        let end = self.duration().unwrap_or(Ns::MAX);
+        let (mut last, mut same) = (Ns::ZERO, 0);
+        loop {
+            let Some((at, slot)) = self.queue.peek() else {
+                return Ok((Ended::AllSuspended, last));
+            };
+            if at >= end {
+                return Ok((Ended::Duration, end));
+            }
+            let what = self.queue.what(slot);
+            let cpu = self.cpu_of(what);
+            let busy_until = self.cpus[cpu.idx()].busy_until;
+            if at < busy_until {
+                self.queue.arm(slot, busy_until);
+                continue;
+            }
+            same = if at == last { same + 1 } else { 0 };
+            last = at;
+            self.queue.pop();
+            self.entry(cpu, at, what, sink);
+            if sink.stop() {
+                return Ok((Ended::Stopped, at));
+            }
+            if self.stuck || same > NO_PROGRESS {
+                let curr = self.sched.t(self.sched.rqs[cpu.idx()].curr);
+                return Err(SimError::NoProgress { at, task: curr.comm().get_str(&*self.sched.mem) });
+            }
+            if self.starts.is_empty() {
+                let at = self.cpus[cpu.idx()].busy_until;
+                if self.live == 0 {
+                    return Ok((Ended::AllExited, at));
+                }
+                if self.suspended == self.live && end == Ns::MAX {
+                    return Ok((Ended::AllSuspended, at));
+                }
+            }
+        }
+    }
+
+    fn cpu_of(&self, what: What) -> CpuId {
+        match what {
+            What::Tick(cpu) | What::RunEnd(cpu) | What::Ipi(cpu) => cpu,
+            What::Sleep(p) => self.sched.tasks[p].cpu,
+            What::Start => self.start_cpu(),
+            What::Timer(i) => self.timers[i as usize].cpu,
+            What::Work(_) => CpuId(0),
+        }
+    }
+
+    /// Tasks are started round the machine.
+    fn start_cpu(&self) -> CpuId {
+        CpuId(self.starts.len() as u32 % self.config.nr_cpus)
+    }
+
+    fn entry(&mut self, cpu: CpuId, at: Ns, what: What, sink: &mut dyn EventSink) {
+        if let What::Tick(_) = what
+            && self.is_idle(cpu)
+        {
+            return; // NO_HZ_IDLE; armed again when the CPU leaves idle
+        }
+        self.sched.enter(cpu, at);
+        self.leave_user(cpu, at);
+        match what {
+            What::Tick(_) => {
+                self.sched.charge(self.costs.tick_ns);
+                self.sched.tick(cpu);
+            }
+            What::RunEnd(_) => {}
+            What::Ipi(_) => {
+                self.sched.charge(self.costs.irq_ns);
+                if std::mem::take(&mut self.cpus[cpu.idx()].irq_work) {
+                    self.sched.irq_work(cpu);
+                }
+            }
+            What::Sleep(p) => {
+                self.sched.charge(self.costs.irq_ns + self.costs.wakeup_ns);
+                self.sched.try_to_wake_up(p, 0);
+            }
+            What::Start => self.start_task(at),
+            What::Timer(i) => {
+                self.sched.charge(self.costs.irq_ns);
+                self.sched.timer_fire(self.timers[i as usize].id);
+            }
+            What::Work(i) => self.run_work(self.works[i as usize].0),
+        }
+        self.settle(cpu, sink);
+        self.run_user(cpu, sink);
+        self.return_to_user(cpu);
+        if self.config.check {
+            self.sched.check_invariants();
+        }
+    }
+
+    fn run_work(&mut self, work: Work) {
+        self.sched.as_kthread = Some(self.helper);
+        self.sched.run_work(work);
+        self.sched.as_kthread = None;
+    }
+
+    fn is_idle(&self, cpu: CpuId) -> bool {
+        let rq = &self.sched.rqs[cpu.idx()];
+        rq.curr == rq.idle
+    }
+
+    /// The running task has computed since the CPU returned to it.
+    fn leave_user(&mut self, cpu: CpuId, at: Ns) {
+        let since = self.cpus[cpu.idx()].busy_until;
+        let curr = self.sched.rqs[cpu.idx()].curr;
+        if let Some(Some(prog)) = self.programs.get_mut(curr.0 as usize) {
+            prog.doing = match prog.doing {
+                Doing::Run(left) if left <= at.since(since) => Doing::Next,
+                Doing::Run(left) => Doing::Run(left - at.since(since)),
+                Doing::Until(end) if end <= at => Doing::Next,
+                other => other,
+            };
+        }
+    }
+
+    /// Arms what ends the user time that begins now.
+    fn return_to_user(&mut self, cpu: CpuId) {
+        let now = self.sched.now;
+        let rq = &self.sched.rqs[cpu.idx()];
+        let (curr, idle) = (rq.curr, rq.curr == rq.idle);
+        let end = match self.programs.get(curr.0 as usize) {
+            Some(Some(prog)) => match prog.doing {
+                Doing::Run(left) => Some(now + left),
+                Doing::Until(end) => Some(end.max(now)),
+                Doing::Next | Doing::Suspended => None,
+            },
+            _ => None,
+        };
+        let c = &mut self.cpus[cpu.idx()];
+        c.busy_until = now;
+        match end {
+            Some(end) => self.queue.arm(c.run_end, end),
+            None => self.queue.cancel(c.run_end),
+        }
+        if !idle && self.queue.armed(c.tick).is_none() {
+            let next = next_tick(now, cpu, self.config.nr_cpus);
+            self.queue.arm(c.tick, next);
+        }
+    }
+
+    /// Carries out what `Sched` asks for, until this CPU is left with nothing to do but return.
+    pub(crate) fn settle(&mut self, cpu: CpuId, sink: &mut dyn EventSink) {
+        loop {
+            self.drain_events(sink);
+            let irq_work = self.drain_requests(cpu);
+            if irq_work {
+                self.sched.irq_work(cpu);
+            } else if self.sched.rqs[cpu.idx()].need_resched {
+                self.sched.schedule(cpu);
+            } else {
+                break;
+            }
+        }
+        self.sched.rcu_flush();
+    }
+
+    fn drain_events(&mut self, sink: &mut dyn EventSink) {
+        let mut events = std::mem::take(&mut self.sched.events);
+        for (t, cpu, ev) in &events {
+            self.stats.event(*t, ev, &self.sched);
+            sink.event(*t, *cpu, ev, &self.sched);
+        }
+        events.clear();
+        self.sched.events = events;
+    }
+
+    /// Whether this CPU has irq_work to do.
+    fn drain_requests(&mut self, this: CpuId) -> bool {
+        if self.sched.requests.is_empty() {
+            return false;
+        }
+        let mut irq_work = false;
+        let mut requests =
+            std::mem::replace(&mut self.sched.requests, std::mem::take(&mut self.spare_requests));
+        for request in requests.drain(..) {
+            match request {
+                Request::Resched(cpu) if cpu == this => {}
+                Request::Resched(cpu) => self.send_ipi(cpu),
+                Request::IrqWork(cpu) if cpu == this => irq_work = true,
+                Request::IrqWork(cpu) => {
+                    self.cpus[cpu.idx()].irq_work = true;
+                    self.send_ipi(cpu);
+                }
+                Request::TimerArm { timer, cpu, at } => self.arm_timer(timer, cpu, at),
+                Request::TimerCancel(timer) => {
+                    if let Some(&i) = self.timer_index.get(&timer) {
+                        self.queue.cancel(self.timers[i as usize].slot);
+                    }
+                }
+                Request::Work(work, at) => self.queue_work(work, at),
+            }
+        }
+        self.spare_requests = requests;
+        irq_work
+    }
+
+    fn send_ipi(&mut self, cpu: CpuId) {
+        let slot = self.cpus[cpu.idx()].ipi;
+        let at = self.sched.now + Ns(self.costs.ipi_ns);
+        if self.queue.armed(slot).is_none_or(|armed| armed > at) {
+            self.queue.arm(slot, at);
+        }
+    }
+
+    fn arm_timer(&mut self, id: TimerId, cpu: CpuId, at: Ns) {
+        let i = match self.timer_index.get(&id) {
+            Some(&i) => i,
+            None => {
+                let i = self.timers.len() as u32;
+                let slot = self.queue.add(What::Timer(i));
+                self.timers.push(ClassTimer { id, cpu, slot });
+                self.timer_index.insert(id, i);
+                i
+            }
+        };
+        let timer = &mut self.timers[i as usize];
+        timer.cpu = cpu;
+        self.queue.arm(timer.slot, at.max(self.sched.now));
+    }
+
+    fn queue_work(&mut self, work: Work, at: Ns) {
+        let slot = match self.works.iter().find(|w| w.0 == work) {
+            Some(&(_, slot)) => slot,
+            None => {
+                let slot = self.queue.add(What::Work(self.works.len() as u32));
+                self.works.push((work, slot));
+                slot
+            }
+        };
+        self.queue.arm(slot, at.max(self.sched.now));
+    }
+
+    /// Starts the workload task that is due; the next one is an event of its own.
+    fn start_task(&mut self, at: Ns) {
+        if let Some(&start) = self.starts.last()
+            && start.at <= at
+        {
+            self.starts.pop();
+            self.fork_task(start.spec, start.instance, start.pid);
+        }
+        if let Some(next) = self.starts.last() {
+            self.queue.arm(self.start_slot, next.at.max(at));
+        }
+    }
+
+    /// Whether the running task of `cpu` is in the stop class.
+    pub(crate) fn runs_stopper(&self, cpu: CpuId) -> bool {
+        let curr = self.sched.rqs[cpu.idx()].curr;
+        self.sched.tasks[curr].class == Class::Stop
+    }
+}
+
+impl Cpu {
+    fn new(cpu: CpuId, queue: &mut EventQueue<What>) -> Self {
+        Cpu {
+            busy_until: Ns::ZERO,
+            tick: queue.add(What::Tick(cpu)),
+            run_end: queue.add(What::RunEnd(cpu)),
+            ipi: queue.add(What::Ipi(cpu)),
+            irq_work: false,
+        }
+    }
+}
+
+/// SplitMix64.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// The next tick of `cpu` after `now`: CPUs tick one after the other, evenly over the period.
+fn next_tick(now: Ns, cpu: CpuId, nr_cpus: u32) -> Ns {
+    let offset = TICK * u64::from(cpu.0) / u64::from(nr_cpus);
+    let n = (now.0 + TICK - offset) / TICK;
+    Ns(n * TICK + offset)
+}
+
+/// When each instance starts, latest first. Pids go by the order in the file.
+fn starts(workload: &Workload, ideal: bool, seed: &mut SplitMix, first_pid: i32) -> Vec<Start> {
+    let mut starts = Vec::new();
+    for (i, spec) in workload.tasks.iter().enumerate() {
+        for instance in 0..spec.instances {
+            let at = Ns(if ideal { 0 } else { seed.next() % MAX_START_OFFSET });
+            let pid = first_pid + starts.len() as i32;
+            starts.push(Start { at, spec: SpecId(i as u32), instance, pid });
+        }
+    }
+    starts.sort_by_key(|s| s.at); // stable: file order at the same instant
+    starts.reverse();
+    starts
+}
+
+fn check(config: &SimConfig, workload: &Workload) -> Result<(), SimError> {
+    let nr_cpus = config.nr_cpus;
+    if !(1..=8192).contains(&nr_cpus) {
+        return Err(SimError::NrCpus(nr_cpus));
+    }
+    for spec in &workload.tasks {
+        let lists = std::iter::once(&spec.cpus).chain(spec.phases.iter().map(|p| &p.cpus));
+        if let Some(cpus) = lists.flatten().find(|cpus| !cpus.iter().any(|c| c.0 < nr_cpus)) {
+            return Err(SimError::Affinity { task: spec.name.clone(), cpus: cpus.clone(), nr_cpus });
+        }
+    }
+    match find_busy_loop(workload) {
+        Some(spec) => Err(SimError::BusyLoop { task: spec.name.clone() }),
+        None => Ok(()),
+    }
+}
