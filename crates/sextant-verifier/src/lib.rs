@@ -5,6 +5,7 @@
 //! decides what memory a program can touch (the vm checks every access by itself).
 #![forbid(unsafe_code)]
 
+pub mod range;
 pub mod reach;
 pub mod structure;
 
