@@ -9,8 +9,9 @@ use crate::run;
 
 const CLANG: &str = "clang-19";
 
-/// The compiler, where possible without address randomisation: clang-19 orders some BTF types by the address of what it
-/// holds in memory, so that two runs of it differ.
+/// The compiler, where possible without address randomisation: clang-19 numbers forward declarations in BTF by the address
+/// of what it holds in memory. So two runs in one directory are equal; in another directory an object with several forward
+/// declarations may number these differently, which means the same.
 fn clang() -> Command {
     if run::output(Command::new("setarch").args(["-R", "true"])).is_err() {
         return Command::new(CLANG);
