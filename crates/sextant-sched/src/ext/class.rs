@@ -216,10 +216,7 @@ impl Sched {
 
     /// The cached clock of this CPU is valid from now on (update_rq_clock).
     pub fn scx_rq_clock_update(&mut self, cpu: CpuId) {
-        let clock = self.rqs[cpu.idx()].clock;
-        let rq = &mut self.rqs[cpu.idx()].ext;
-        rq.clock = clock;
-        rq.flags.insert(RqFlags::CLK_VALID);
+        self.rqs[cpu.idx()].ext.flags.insert(RqFlags::CLK_VALID);
     }
 
     /// The runqueue is unpinned: the cached clock is no longer valid.

@@ -227,6 +227,7 @@ impl Sched {
                 self.scx_error(format!("ops.init_task() failed ({ret}) for {name}"));
                 return Err(ret);
             }
+            self.set_scx_task_state(p, SCX_TASK_INIT);
             self.set_scx_task_state(p, SCX_TASK_READY);
         }
         Ok(())

@@ -167,9 +167,11 @@ impl Sched {
         self.scx_flags(p) & SCX_TASK_STATE_MASK
     }
 
+    /// `scx_set_task_state`; a task that has just been initialised starts to wait anew.
     pub(crate) fn set_scx_task_state(&mut self, p: TaskId, state: u32) {
+        let reset = if state == SCX_TASK_INIT { SCX_TASK_RESET_RUNNABLE_AT } else { 0 };
         let flags = self.scx(p).flags();
-        flags.set(&*self.mem, flags.get(&*self.mem) & !SCX_TASK_STATE_MASK | state);
+        flags.set(&*self.mem, flags.get(&*self.mem) & !SCX_TASK_STATE_MASK | state | reset);
     }
 
     /// `p->scx.slice`, ns.

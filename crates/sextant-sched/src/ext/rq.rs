@@ -3,7 +3,7 @@
 //! Mirrors kernel/sched/sched.h (7.3). Left out: deferred reenqueues, rescue, caps.
 
 use bitflags::bitflags;
-use sextant_abi::{CpuMaskBits, Ns};
+use sextant_abi::CpuMaskBits;
 
 use super::entity::Verdict;
 use super::list::Ends;
@@ -95,8 +95,6 @@ pub struct ExtRq {
     pub(crate) extra_enq_flags: u64,
     /// An irq_work was requested and has not run.
     pub(crate) irq_work_pending: bool,
-    /// What `scx_bpf_now` gives while CLK_VALID.
-    pub(crate) clock: Ns,
 }
 
 impl RqFlags {

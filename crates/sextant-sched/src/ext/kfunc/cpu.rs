@@ -3,7 +3,6 @@
 use sextant_abi::types::*;
 use sextant_abi::{CpuId, Mem, Ns};
 
-use crate::ext::rq::RqFlags;
 use crate::sched::Sched;
 use crate::task::TaskId;
 
@@ -44,11 +43,10 @@ impl Sched {
         self.ext.ctx.locked_rq
     }
 
-    /// `scx_bpf_now`: the runqueue's clock while it is valid on this CPU, else the fine clock.
+    /// `scx_bpf_now`: the clock of this CPU's runqueue while an op holds it, else the fine clock.
     pub fn kf_scx_bpf_now(&self) -> Ns {
-        let rq = &self.rqs[self.this_cpu.idx()].ext;
-        if rq.flags.contains(RqFlags::CLK_VALID) {
-            return rq.clock;
+        if self.ext.ctx.locked_rq == Some(self.this_cpu) {
+            return self.rqs[self.this_cpu.idx()].clock;
         }
         self.ext.ops.as_ref().map_or(self.now, |ops| ops.clock(self))
     }
