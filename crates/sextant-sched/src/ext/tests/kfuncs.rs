@@ -1,0 +1,227 @@
+//! Direct dispatch to other CPUs, idle selection, slices and the rest of the kfuncs.
+
+use sextant_abi::types::*;
+use sextant_abi::{CpuId, CpuMaskBits, DsqId, Mem, ObjKind};
+
+use super::*;
+use crate::ext::EventId;
+
+fn mask(m: &Machine, cpus: &[u32]) -> Cpumask {
+    let mask = Cpumask::at(m.s.mem.alloc(ObjKind::Kernel, Cpumask::SIZE));
+    mask.store(&*m.s.mem, &cpus.iter().map(|&c| CpuId(c)).collect::<CpuMaskBits>());
+    mask
+}
+
+fn idle_cpus(m: &mut Machine) -> Vec<u32> {
+    let mask = m.s.kf_scx_bpf_get_idle_cpumask();
+    mask.load(&*m.s.mem, m.s.cfg.nr_cpus).iter().map(|c| c.0).collect()
+}
+
+#[test]
+fn direct_dispatch_to_another_cpu_is_deferred_to_task_woken() {
+    let mut probe = Probe::queueing();
+    probe.enqueue = Box::new(|s, p, _| {
+        s.kf_scx_bpf_dsq_insert(Some(p), DsqId(DsqId::LOCAL_ON.0 | 1), 5_000, 0);
+    });
+    let mut m = Machine::with(2, probe);
+    m.forget();
+    m.s.enter(CpuId(0), m.s.now);
+    let p = m.s.sched_fork(&Machine::attr("p")).unwrap();
+    m.s.wake_up_new_task(p);
+    assert_eq!((m.s.tasks[p].cpu, m.s.local_nr(CpuId(1))), (CpuId(1), 1));
+    m.settle();
+    assert_eq!(m.curr(1), p);
+    assert_eq!(m.s.slice(p), 5_000);
+    let ops = m.ops();
+    assert!(!ops.iter().any(|l| l.starts_with("dequeue")), "a terminal dispatch has no dequeue: {ops:?}");
+    m.s.check_invariants();
+}
+
+#[test]
+fn a_deferred_transfer_is_cancelled_by_dequeue() {
+    let mut probe = Probe::queueing();
+    probe.enqueue = Box::new(|s, p, flags| {
+        let dsq = if flags & ENQUEUE_RESTORE != 0 { Q } else { DsqId(DsqId::LOCAL_ON.0 | 1) };
+        s.kf_scx_bpf_dsq_insert(Some(p), dsq, 5_000, 0);
+    });
+    let mut m = Machine::with(2, probe);
+    m.s.enter(CpuId(0), m.s.now);
+    let p = m.s.sched_fork(&Machine::attr("p")).unwrap();
+    let idle = m.s.rqs[0].idle;
+    // By hand, so that task_woken does not run yet.
+    m.s.tasks[p].ts.__state().set(&*m.s.mem, TASK_RUNNING);
+    m.s.activate_task(CpuId(0), p, ENQUEUE_NOCLOCK);
+    assert_eq!(m.s.rqs[0].ext.ddsp_deferred_locals, [p]);
+    m.s.set_user_nice(p, 1);
+    assert!(m.s.rqs[0].ext.ddsp_deferred_locals.is_empty());
+    assert_eq!(m.s.kf_scx_bpf_dsq_peek(Q), Some(p));
+    assert_eq!(m.curr(0), idle);
+    m.settle();
+    m.s.check_invariants();
+}
+
+#[test]
+fn default_selection_claims_prev_then_rotates() {
+    let mut probe = Probe::queueing();
+    probe.without.push(Op::SelectCpu);
+    let mut m = Machine::with(4, probe);
+    assert_eq!(idle_cpus(&mut m), [0, 1, 2, 3]);
+    let a = m.fork("a", 2);
+    assert_eq!(m.curr(2), a);
+    assert_eq!(idle_cpus(&mut m), [0, 1, 3]);
+    // prev is busy: the next idle one behind what this CPU got last (0 at boot).
+    let b = m.fork("b", 2);
+    assert_eq!(m.curr(1), b);
+    let c = m.fork("c", 2);
+    assert_eq!(m.curr(3), c);
+    let d = m.fork("d", 2);
+    assert_eq!(m.curr(0), d);
+    // None left: prev, and the task is enqueued.
+    m.forget();
+    m.fork("e", 2);
+    assert!(m.ops().iter().any(|l| l.starts_with("enqueue(e")));
+    assert_eq!(m.s.ext.event(EventId::RefillSliceDfl), 4);
+}
+
+#[test]
+fn sync_wakeups_stay_with_the_waker() {
+    let mut m = Machine::with(3, Probe::queueing());
+    let waker = m.fork("waker", 0);
+    let p = m.sleeper("p", 1);
+    assert_eq!(m.curr(0), waker);
+    m.s.enter(CpuId(0), m.s.now);
+    // prev idle: prev. Then the waker's own CPU, though it is not idle.
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_dfl(p, 1, SCX_WAKE_SYNC), (1, true));
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_dfl(p, 1, SCX_WAKE_SYNC), (0, true));
+    // Without SYNC the idle one, and when there is none, prev.
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_dfl(p, 1, 0), (2, true));
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_dfl(p, 1, SCX_WAKE_SYNC), (1, false));
+}
+
+#[test]
+fn picks_and_claims() {
+    let mut m = Machine::with(4, Probe::queueing());
+    let only = mask(&m, &[1, 3]);
+    assert!(m.s.kf_scx_bpf_test_and_clear_cpu_idle(1));
+    assert!(!m.s.kf_scx_bpf_test_and_clear_cpu_idle(1));
+    assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu(only, 0), 3);
+    assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu(only, 0), -16);
+    assert_eq!(m.s.kf_scx_bpf_pick_any_cpu(only, 0), 1);
+    assert_eq!(m.s.kf_scx_bpf_pick_any_cpu(only, 0), 3);
+    let none = mask(&m, &[]);
+    assert_eq!(m.s.kf_scx_bpf_pick_any_cpu(none, 0), -16);
+    assert_eq!(idle_cpus(&mut m), [0, 2]);
+}
+
+#[test]
+fn select_cpu_and_narrows_the_affinity() {
+    let mut m = Machine::with(4, Probe::queueing());
+    let p = m.sleeper("p", 0);
+    let allowed = mask(&m, &[2]);
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_and(p, 0, 0, allowed, 0), 2);
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_and(p, 0, 0, allowed, 0), -16);
+    m.s.set_cpus_allowed(p, &CpuMaskBits::one(CpuId(3))).unwrap();
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_and(p, 0, 0, allowed, 0), -16);
+    let both = mask(&m, &[2, 3]);
+    assert_eq!(m.s.kf_scx_bpf_select_cpu_and(p, 0, 0, both, 0), 3);
+}
+
+#[test]
+fn slices_from_outside_wait_for_the_next_run() {
+    let mut m = Machine::with(1, Probe::queueing());
+    let a = m.fork("a", 0);
+    let b = m.fork("b", 0);
+    assert!(m.s.kf_scx_bpf_task_set_slice(b, 123_456));
+    assert_eq!(m.s.slice(b), SCX_SLICE_DFL);
+    m.block(0);
+    assert_eq!((m.curr(0), m.s.slice(b)), (b, 123_456));
+    assert!(m.s.kf_scx_bpf_task_set_slice(a, 1 << 50));
+    assert_eq!(m.s.ext.event(EventId::SliceClamped), 1);
+}
+
+#[test]
+fn infinite_slices_do_not_run_down() {
+    let mut probe = Probe::queueing();
+    probe.enqueue = Box::new(|s, p, flags| {
+        s.kf_scx_bpf_dsq_insert(Some(p), Q, SCX_SLICE_INF, flags);
+    });
+    let mut m = Machine::with(1, probe);
+    let a = m.fork("a", 0);
+    m.fork("b", 0);
+    m.run_ms(400);
+    assert_eq!((m.curr(0), m.s.slice(a)), (a, SCX_SLICE_INF));
+}
+
+#[test]
+fn slice_zero_keeps_what_is_left() {
+    let mut probe = Probe::queueing();
+    probe.enqueue = Box::new(|s, p, flags| {
+        s.kf_scx_bpf_dsq_insert(Some(p), Q, 0, flags);
+    });
+    let mut m = Machine::with(1, probe);
+    let a = m.fork("a", 0);
+    let b = m.fork("b", 0);
+    assert_eq!(m.s.slice(a), SCX_SLICE_DFL);
+    m.advance_ms(20);
+    m.tick(0);
+    m.settle();
+    assert_eq!((m.curr(0), m.s.slice(a)), (b, 1));
+}
+
+#[test]
+fn ops_nest_from_dispatch_to_dequeue() {
+    let mut probe = Probe::queueing();
+    probe.dequeue = Box::new(|s, _| {
+        // The source DSQ may be looked at from here.
+        let it = s.kf_bpf_iter_scx_dsq_new(Q, 0).unwrap();
+        s.kf_bpf_iter_scx_dsq_next(it);
+        s.kf_bpf_iter_scx_dsq_destroy(it);
+    });
+    let mut m = Machine::with(1, probe);
+    for i in 0..3 {
+        m.fork(&format!("t{i}"), 0);
+    }
+    m.run_ms(200);
+    assert!(m.s.ext.exit_info().is_none());
+    m.s.check_invariants();
+}
+
+#[test]
+fn dispatching_to_other_cpus_from_dispatch() {
+    let mut probe = Probe::queueing();
+    probe.enqueue = Box::new(|_, _, _| ());
+    let held = Rc::new(RefCell::new(Vec::new()));
+    let take = held.clone();
+    probe.dispatch = Box::new(move |s, cpu, _| {
+        if cpu == CpuId(0) {
+            for (i, p) in take.borrow_mut().drain(..).enumerate() {
+                s.kf_scx_bpf_dsq_insert(Some(p), DsqId(DsqId::LOCAL_ON.0 | i as u64), SCX_SLICE_DFL, 0);
+            }
+        }
+    });
+    let mut m = Machine::with(3, probe);
+    let t: Vec<TaskId> = (0..3).map(|i| m.fork(&format!("t{i}"), 0)).collect();
+    held.borrow_mut().extend(&t);
+    m.forget();
+    m.s.kf_scx_bpf_kick_cpu(0, 0);
+    m.settle();
+    assert_eq!([m.curr(0), m.curr(1), m.curr(2)], [t[0], t[1], t[2]]);
+    let ops = m.ops();
+    assert_eq!(ops.iter().filter(|l| l.starts_with("dequeue")).count(), 3);
+    assert!(!ops.iter().any(|l| l.starts_with("quiescent") || l.starts_with("runnable")), "{ops:?}");
+    m.s.check_invariants();
+}
+
+#[test]
+fn task_cgroup_needs_an_argument_task() {
+    let mut probe = Probe::queueing();
+    probe.tick = Box::new(|s, p| {
+        assert_eq!(s.kf_scx_bpf_task_cgroup(p), s.root.cgrp.addr());
+    });
+    let mut m = Machine::with(1, probe);
+    let a = m.fork("a", 0);
+    m.run_ms(4);
+    assert!(m.s.ext.exit_info().is_none());
+    m.s.kf_scx_bpf_task_cgroup(a);
+    assert_eq!(m.s.ext.exit_info().unwrap().msg, "called on a task not being operated on");
+}
