@@ -381,4 +381,21 @@ mod tests {
         assert_eq!(why("ldxw %r0, [%r1+40000]"), "line 1: `+40000` is not a number that fits here");
         assert!(why("ja exit").contains("no label"));
     }
+
+    #[test]
+    fn any_text_is_survived() {
+        let good = "a:\nlock fetch add32 [%r10-8], %r1\njne %r0, 0x10, a\nlddw map_value %r1, 3, 16\ncall local a # é\nexit";
+        let mut seed = 0x1234_5678_9abc_u64;
+        for _ in 0..20_000 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let mut text: Vec<char> = good.chars().collect();
+            let at = (seed >> 33) as usize % text.len();
+            match seed >> 62 {
+                0 => drop(text.remove(at)),
+                1 => text.insert(at, ['%', '[', ',', ' ', '\n', 'é', '-', ':'][(seed >> 58) as usize % 8]),
+                _ => text.swap(at, (seed >> 40) as usize % good.chars().count()),
+            }
+            let _ = assemble(&text.into_iter().collect::<String>());
+        }
+    }
 }

@@ -9,6 +9,7 @@ pub mod btf;
 pub mod conformance;
 pub mod disasm;
 pub mod insn;
+pub mod kind;
 pub mod opcode;
 pub mod vmlinux;
 

@@ -34,11 +34,12 @@ pub struct Vmlinux {
 }
 
 impl Vmlinux {
-    /// With the kfuncs that `offered` says are there: a kfunc that is not in the BTF is, for libbpf, not in the kernel.
-    pub fn build(offered: &dyn Fn(KfuncId) -> bool) -> Vmlinux {
+    /// With the kfuncs of the table that `has_kfunc` names: one that is not in the BTF is, for libbpf, not in the kernel (a weak
+    /// reference becomes 0, a strong one is reported as missing).
+    pub fn build(has_kfunc: &dyn Fn(&str) -> bool) -> Vmlinux {
         let mut enc = Encoder::default();
         enc.definitions();
-        let kfuncs = enc.kfuncs(offered);
+        let kfuncs = enc.kfuncs(has_kfunc);
         for (name, proto) in ATTACH_POINTS {
             enc.func(name, proto);
         }
@@ -60,9 +61,9 @@ impl Vmlinux {
     }
 }
 
-/// The bytes with every kfunc of the table.
-pub fn btf() -> Vec<u8> {
-    Vmlinux::build(&|_| true).bytes
+/// The bytes alone, see [`Vmlinux::build`].
+pub fn btf(has_kfunc: &dyn Fn(&str) -> bool) -> Vec<u8> {
+    Vmlinux::build(has_kfunc).bytes
 }
 
 #[derive(Default)]
@@ -121,9 +122,9 @@ impl Encoder {
         }
     }
 
-    fn kfuncs(&mut self, offered: &dyn Fn(KfuncId) -> bool) -> BTreeMap<TypeId, KfuncId> {
+    fn kfuncs(&mut self, has_kfunc: &dyn Fn(&str) -> bool) -> BTreeMap<TypeId, KfuncId> {
         let mut ids = BTreeMap::new();
-        for kfunc in KfuncId::ALL.iter().copied().filter(|k| offered(*k)) {
+        for kfunc in KfuncId::ALL.iter().copied().filter(|k| has_kfunc(k.info().name)) {
             let info = kfunc.info();
             ids.insert(self.func(info.name, &info.proto), kfunc);
         }

@@ -120,9 +120,11 @@ fn incomparable(line: &str) -> bool {
 
 #[test]
 fn real_objects_read_as_llvm_reads_them() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../kernel/examples");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kernel-examples/examples");
     let Ok(entries) = std::fs::read_dir(&dir) else {
-        println!("SKIPPED real_objects_read_as_llvm_reads_them: no ../kernel/examples");
+        println!(
+            "SKIPPED real_objects_read_as_llvm_reads_them: no target/kernel-examples (cargo xtask kernel-examples)"
+        );
         return;
     };
     let mut compared = 0;

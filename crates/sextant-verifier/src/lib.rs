@@ -1,6 +1,6 @@
 //! What can be said about a program before it runs.
 //!
-//! [`structure`] is what the decoder must be able to rely on; [`reach`] marks what constants make unreachable and finds calls
+//! [`structure`] is what the decoder must be able to rely on; [`mod@reach`] marks what constants make unreachable and finds calls
 //! that cannot be made. The abstract interpretation that proves safety comes later. No files, no unsafe; a verdict here never
 //! decides what memory a program can touch (the vm checks every access by itself).
 #![forbid(unsafe_code)]

@@ -231,4 +231,18 @@ mod tests {
         assert_eq!(with(Insn { code: 0x18, ..Insn::default() }), "invalid bpf_ld_imm64 insn at 0");
         assert_eq!(check(&[]).unwrap_err().to_string(), "program has 0 insns, limit 1..=1000000");
     }
+
+    #[test]
+    fn every_conformance_case_is_sound() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/bpf_conformance");
+        let Ok(entries) = std::fs::read_dir(dir) else {
+            println!("SKIPPED every_conformance_case_is_sound: no ../shared/data/bpf_conformance");
+            return;
+        };
+        let paths = entries.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "data"));
+        for path in paths {
+            let case = sextant_bpf::conformance::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!(check(&case.insns), Ok(()), "{}", path.display());
+        }
+    }
 }

@@ -6,7 +6,7 @@
 //!
 //! 1. Every function is entered where it is called, with the arguments of all its call sites joined, or where its address is
 //!    taken (a callback), with unknown arguments. A call continues once its function can return, with the results joined.
-//! 2. A value is unknown, not 0, a constant, a place in a map's value or in the frame ([`state`]). A jump on what is known takes one
+//! 2. A value is unknown, not 0, a constant, a place in a map's value or in the frame. A jump on what is known takes one
 //!    side; states join where ways meet, and joins only lose knowledge, so loops end.
 //! 3. A load from a map value asks the caller, who answers for frozen read-only maps only.
 //!

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::StructureError;
 use sextant_bpf::insn::*;
 
 struct Rng(u64);
@@ -45,7 +46,11 @@ fn random_program(rng: &mut Rng) -> (Vec<Insn>, Vec<(u32, Reloc)>) {
         let ahead = (rng.below(7) as i16) - if rng.below(4) == 0 { 6 } else { 0 };
         let base = rng.pick(&[10u8, 10, src.min(7)]);
         let insn = |code, dst, src, off, imm| Insn { code, dst, src, off, imm };
-        match rng.below(14) {
+        if rng.below(6) == 0 {
+            insns.extend(frame_game(rng, slot, imm, ahead));
+            continue;
+        }
+        match rng.below(if insns.len() < 24 { 13 } else { 14 }) {
             0 | 1 => insns.push(insn(BPF_ALU64 | BPF_MOV | BPF_K, dst, 0, 0, imm)),
             2 => insns.push(insn(BPF_ALU64 | BPF_MOV | BPF_X, dst, src, 0, 0)),
             3 | 4 => {
@@ -94,7 +99,47 @@ fn random_program(rng: &mut Rng) -> (Vec<Insn>, Vec<(u32, Reloc)>) {
         }
     }
     insns.push(Insn { code: BPF_JMP | BPF_EXIT, ..Insn::default() });
+    repair(&mut insns);
     (insns, relocs)
+}
+
+/// A known slot, a way to write it through another pointer, and a jump on what it is then.
+fn frame_game(rng: &mut Rng, slot: i16, imm: i32, ahead: i16) -> Vec<Insn> {
+    let insn = |code, dst, src, off, imm| Insn { code, dst, src, off, imm };
+    let set = |value| insn(BPF_ST | BPF_MEM | BPF_DW, 10, 0, slot, value);
+    let point =
+        [insn(BPF_ALU64 | BPF_MOV | BPF_X, 1, 10, 0, 0), insn(BPF_ALU64 | BPF_ADD, 1, 0, 0, i32::from(slot))];
+    let write = insn(BPF_ST | BPF_MEM | BPF_DW, 1, 0, 0, 1);
+    let mut out = vec![set(imm)];
+    out.extend(point);
+    match rng.below(4) {
+        // Hidden by arithmetic.
+        0 => out.extend([insn(BPF_ALU64 | BPF_AND, 1, 0, 0, -1), write]),
+        // Kept in memory at a place that is then half overwritten with the same bytes.
+        1 => out.extend([
+            insn(BPF_STX | BPF_MEM | BPF_DW, 10, 1, -40, 0),
+            insn(BPF_STX | BPF_MEM | BPF_W, 10, 1, -40, 0),
+            insn(BPF_LDX | BPF_MEM | BPF_DW, 1, 10, -40, 0),
+            write,
+        ]),
+        // Handed to a function, which may find the write of another game.
+        2 => out.push(insn(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_CALL, 0, rng.below(40) as i32 - 20)),
+        _ => out.push(write),
+    }
+    out.push(insn(BPF_LDX | BPF_MEM | BPF_DW, 2, 10, slot, 0));
+    out.push(insn(BPF_JMP | BPF_JEQ, 2, 0, ahead, imm));
+    out
+}
+
+/// Jumps and calls to where nothing can start go to the next instruction instead.
+fn repair(insns: &mut [Insn]) {
+    while let Err(why) = crate::structure::check(insns) {
+        match why {
+            StructureError::JumpRange { pc, .. } => insns[pc].off = 0,
+            StructureError::CallRange { pc, .. } => insns[pc].imm = 0,
+            other => panic!("{other}"),
+        }
+    }
 }
 
 struct Machine<'a> {
@@ -187,12 +232,9 @@ impl Machine<'_> {
 #[test]
 fn what_is_dead_is_never_executed() {
     let mut rng = Rng(0x5e_47a4);
-    let (mut dead, mut runs) = (0, 0);
-    for _ in 0..6000 {
+    let (mut dead, mut runs, mut steps) = (0, 0, 0);
+    for _ in 0..20_000 {
         let (insns, relocs) = random_program(&mut rng);
-        if crate::structure::check(&insns).is_err() {
-            continue;
-        }
         let result = reach(&insns, &relocs, &rodata);
         dead += result.dead.iter().filter(|d| **d).count();
         for _ in 0..4 {
@@ -200,12 +242,15 @@ fn what_is_dead_is_never_executed() {
             regs[10] = STACK_TOP;
             let mut m =
                 Machine { insns: &insns, relocs: &relocs, regs, mem: BTreeMap::new(), frames: Vec::new() };
-            m.run(&mut rng, |pc| assert!(!result.dead[pc], "slot {pc} runs:\n{}", listing(&insns, &result)));
+            m.run(&mut rng, |pc| {
+                steps += 1;
+                assert!(!result.dead[pc], "slot {pc} runs:\n{}", listing(&insns, &result));
+            });
             runs += 1;
         }
     }
     assert!(
-        runs > 1000 && dead > 1000,
-        "{runs} runs, {dead} dead: the generator makes nothing worth checking"
+        runs > 50_000 && dead > 50_000 && steps > 8 * runs,
+        "{runs} runs, {steps} steps, {dead} dead: the generator makes nothing worth checking"
     );
 }
