@@ -19,10 +19,16 @@
 #include <bpf/bpf_tracing.h>
 #include <bpf/bpf_core_read.h>
 
-/* libbpf's headers have these since 1.2; Debian 12 ships 1.1 */
-#ifndef bpf_ksym_exists
+/*
+ * Newer libbpf headers have some of these, older ones none (Debian 12 ships 1.1).
+ * Ours are the same with all of them, and so is the object.
+ */
+#undef bpf_ksym_exists
 #define bpf_ksym_exists(sym) (!!(sym))
-#endif
+#undef likely
+#define likely(x) __builtin_expect(!!(x), 1)
+#undef unlikely
+#define unlikely(x) __builtin_expect(!!(x), 0)
 
 #include "enums.bpf.h"
 #include "user_exit_info.bpf.h"
@@ -30,8 +36,6 @@
 #ifndef NULL
 #define NULL ((void *)0)
 #endif
-#define likely(x) __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
 
 s32 scx_bpf_create_dsq(u64 dsq_id, s32 node) __ksym;
 void scx_bpf_destroy_dsq(u64 dsq_id) __ksym;
@@ -52,15 +56,15 @@ struct task_struct *bpf_task_from_pid(s32 pid) __ksym;
 void bpf_task_release(struct task_struct *p) __ksym;
 bool bpf_cpumask_test_cpu(u32 cpu, const struct cpumask *cpumask) __ksym;
 
-int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
-int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
-void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
+int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym __weak;
+int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym __weak;
+void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym __weak;
 
 /*
  * for (int i = start; i < end; i++), checked once by the verifier instead of
  * once per round.
  */
-#ifndef bpf_for
+#undef bpf_for
 #define bpf_for(i, start, end)								\
 	for (struct bpf_iter_num ___it __attribute__((cleanup(bpf_iter_num_destroy))),	\
 			*___init = (bpf_iter_num_new(&___it, (start), (end)), &___it);	\
@@ -71,7 +75,6 @@ void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 			(i) = *___next;							\
 		___next;								\
 	     });)
-#endif
 
 /* A program that is one of the ops. Those that may sleep: init, init_task, ... */
 #define BPF_STRUCT_OPS(name, args...)							\
