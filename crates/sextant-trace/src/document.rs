@@ -65,7 +65,7 @@ pub struct Task<'a> {
     pub pid: i32,
     /// Nice value.
     pub nice: i32,
-    /// 1024 for nice 0.
+    /// `scx.weight`, 100 for nice 0.
     pub weight: u64,
     /// Time on a CPU.
     pub run_ns: u64,

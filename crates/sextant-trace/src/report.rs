@@ -47,8 +47,10 @@ pub struct TaskRow {
     pub pid: i32,
     /// Nice value at the end.
     pub nice: i32,
-    /// Load weight, 1024 for nice 0.
+    /// `scx.weight`, 100 for nice 0.
     pub weight: u64,
+    /// Weight in the fair class, 1024 for nice 0: what the ideal is computed from.
+    pub load_weight: u64,
     /// Time on a CPU.
     pub run_ns: u64,
     /// Time runnable but not running.
@@ -124,7 +126,7 @@ impl Report {
         let want =
             |t: &TaskRow| Observed { run_ns: t.run_ns, wait_ns: t.wait_ns, alive_ns: t.alive_ns }.want_ns();
         let demands: Vec<Demand> =
-            self.tasks.iter().map(|t| Demand { weight: t.weight, want_ns: want(t) }).collect();
+            self.tasks.iter().map(|t| Demand { weight: t.load_weight, want_ns: want(t) }).collect();
         ideal_shares(&demands, self.capacity_ns())
     }
 }

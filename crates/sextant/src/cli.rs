@@ -45,7 +45,7 @@ Examples:
   sextant sim fair mixed                         the same machine without a sched_ext scheduler
   sextant sim ./scx_simple.bpf.o load.json --set fifo_sched=true --duration 10s
   sextant sim rr --set slice_ns=1000000 --trace rr.trace
-  sextant sim central --set nr_cpu_ids=@cpus --json | jq .exit
+  sextant sim ./scx_central.bpf.o --set nr_cpu_ids=@cpus --json | jq .exit
 
 The workload is an rt-app file. The result goes to stdout, everything else to stderr.";
 

@@ -14,6 +14,7 @@ mod sim;
 mod sink;
 mod source;
 mod status;
+mod summary;
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;

@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
 use anyhow::Context;
 use sextant_abi::{CpuId, Ns};
-use sextant_sched::{Event, TaskId};
+use sextant_sched::{Event, Sched, TaskId};
+use sextant_sim::EventSink;
 use sextant_trace::text::{LEGEND, TaskName, TraceText};
 use sha2::{Digest, Sha256};
 
+use crate::interrupt::Interrupt;
 use crate::status::Failure;
 
 /// Lines are hashed in pieces of this size, which SHA-256 is fastest with.
@@ -20,6 +23,9 @@ pub struct Sink {
     batch: Vec<u8>,
     hash: Sha256,
     file: Option<TraceFile>,
+    /// Writing failed: nothing more is written, and the run may end.
+    failed: Option<Failure>,
+    interrupt: Interrupt,
 }
 
 struct TraceFile {
@@ -29,16 +35,19 @@ struct TraceFile {
 
 impl Sink {
     /// A sink that writes to `path`, if any; `about` are lines on what the run is.
-    pub fn new(path: Option<&str>, about: &[String]) -> Result<Sink, Failure> {
+    pub fn new(path: Option<&Path>, about: &[String], interrupt: Interrupt) -> Result<Sink, Failure> {
         let mut sink = Sink {
             text: TraceText::new(),
             batch: Vec::with_capacity(2 * BATCH),
             hash: Sha256::new(),
             file: None,
+            failed: None,
+            interrupt,
         };
         if let Some(path) = path {
-            let file = File::create(path).with_context(|| format!("cannot write the trace to {path}"))?;
-            let mut out = TraceFile { path: path.to_string(), out: BufWriter::with_capacity(BATCH, file) };
+            let path = path.display().to_string();
+            let file = File::create(&path).with_context(|| format!("cannot write the trace to {path}"))?;
+            let mut out = TraceFile { path, out: BufWriter::with_capacity(BATCH, file) };
             out.write(LEGEND.as_bytes())?;
             for line in about {
                 out.write(format!("# {}\n", line.replace(char::is_control, "?")).as_bytes())?;
@@ -48,42 +57,51 @@ impl Sink {
         Ok(sink)
     }
 
-    /// One event, in order.
-    pub fn event(
-        &mut self,
-        at: Ns,
-        cpu: CpuId,
-        event: &Event,
-        name: &dyn Fn(TaskId) -> TaskName,
-    ) -> Result<(), Failure> {
-        if let Event::Printk { text } = event {
-            eprintln!("[{:5}.{:06}] bpf_printk: {text}", at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1000);
-        }
-        let line = self.text.line(at, cpu, event, name);
-        self.batch.extend_from_slice(line);
-        if self.batch.len() >= BATCH {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), Failure> {
+    fn flush(&mut self) {
         self.hash.update(&self.batch);
-        if let Some(file) = &mut self.file {
-            file.write(&self.batch)?;
+        if let Some(file) = &mut self.file
+            && let Err(failure) = file.write(&self.batch)
+        {
+            self.failed = Some(failure);
+            self.file = None;
         }
         self.batch.clear();
-        Ok(())
     }
 
     /// The end: the hash in hexadecimal.
     pub fn finish(mut self) -> Result<String, Failure> {
-        self.flush()?;
+        self.flush();
+        if let Some(failure) = self.failed {
+            return Err(failure);
+        }
         if let Some(mut file) = self.file.take() {
             file.out.flush().with_context(|| format!("cannot write the trace to {}", file.path))?;
         }
         Ok(self.hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
     }
+}
+
+impl EventSink for Sink {
+    fn event(&mut self, at: Ns, cpu: CpuId, event: &Event, s: &Sched) {
+        if let Event::Printk { text } = event {
+            let text = text.replace(char::is_control, "?");
+            eprintln!("[{:5}.{:06}] bpf_printk: {text}", at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1000);
+        }
+        let line = self.text.line(at, cpu, event, &|p| task_name(s, p));
+        self.batch.extend_from_slice(line);
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    fn stop(&mut self) -> bool {
+        self.failed.is_some() || self.interrupt.pressed()
+    }
+}
+
+fn task_name(s: &Sched, p: TaskId) -> TaskName {
+    let ts = s.t(p);
+    (ts.comm().get_str(&*s.mem), ts.pid().get(&*s.mem))
 }
 
 impl TraceFile {

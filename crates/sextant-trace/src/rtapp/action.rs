@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sextant_sim::workload::{Action, CondId, SpecId, TimerRef, TimerSpec};
+use sextant_sim::workload::{Action, CondId, SemId, SpecId, TimerRef, TimerSpec};
 
 use super::keys::{self, Verb};
 use super::{Context, RtappError, invalid, value};
@@ -49,6 +49,8 @@ impl Context {
             Verb::Timer => self.timer(m, own, names)?,
             Verb::Suspend => Action::Suspend(self.suspend(m, own)?),
             Verb::Resume => Action::Resume(self.cond(value::string(m)?)),
+            Verb::SemPost => Action::SemPost(self.sem(value::string(m)?)),
+            Verb::SemWait => Action::SemWait(self.sem(value::string(m)?)),
             Verb::Fork => Action::Fork(fork(m, names)?),
             Verb::Yield => Action::Yield,
             Verb::Unsupported(why) => {
@@ -68,12 +70,11 @@ impl Context {
     }
 
     fn cond(&mut self, name: &str) -> CondId {
-        let conds = &mut self.workload.conds;
-        let at = conds.iter().position(|c| c == name).unwrap_or_else(|| {
-            conds.push(name.to_string());
-            conds.len() - 1
-        });
-        CondId(at as u32)
+        CondId(index_of(&mut self.workload.conds, name))
+    }
+
+    fn sem(&mut self, name: &str) -> SemId {
+        SemId(index_of(&mut self.workload.sems, name))
     }
 
     fn timer(&mut self, m: &Member, own: &Owner, names: &mut Names) -> Result<Action, RtappError> {
@@ -130,6 +131,15 @@ impl Context {
             }
         }
     }
+}
+
+/// The place of a name in a list, where it is added if it is new.
+fn index_of(names: &mut Vec<String>, name: &str) -> u32 {
+    let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
+        names.push(name.to_string());
+        names.len() - 1
+    });
+    at as u32
 }
 
 fn fork(m: &Member, names: &Names) -> Result<SpecId, RtappError> {

@@ -13,14 +13,15 @@ pub(super) enum Verb {
     Timer,
     Suspend,
     Resume,
+    SemPost,
+    SemWait,
     Fork,
     Yield,
     /// Known to rt-app, not to us: why.
     Unsupported(&'static str),
 }
 
-const MUTEX: &str = "mutexes and conditions are not modelled yet; suspend/resume are";
-const SEMAPHORE: &str = "semaphores are not modelled yet; suspend/resume are";
+const MUTEX: &str = "mutexes and conditions are not modelled yet; sem_post/sem_wait and suspend/resume are";
 const MEMORY: &str = "memory and I/O are not modelled; use run with the CPU time it takes";
 
 /// The actions. A key is an action's name alone, or followed by anything that does not go on with a small letter
@@ -41,9 +42,9 @@ pub(super) const ACTIONS: &[(&str, Verb)] = &[
     ("broad", Verb::Unsupported(MUTEX)),
     ("broadcast", Verb::Unsupported(MUTEX)),
     ("sync", Verb::Unsupported(MUTEX)),
-    ("barrier", Verb::Unsupported("barriers are not modelled yet; suspend/resume are")),
-    ("sem_post", Verb::Unsupported(SEMAPHORE)),
-    ("sem_wait", Verb::Unsupported(SEMAPHORE)),
+    ("barrier", Verb::Unsupported("barriers are not modelled yet; sem_post/sem_wait are")),
+    ("sem_post", Verb::SemPost),
+    ("sem_wait", Verb::SemWait),
     ("mem", Verb::Unsupported(MEMORY)),
     ("memrun", Verb::Unsupported(MEMORY)),
     ("iorun", Verb::Unsupported(MEMORY)),

@@ -220,13 +220,16 @@ fn check_progress(pos: Pos, spec: &TaskSpec) -> Result<(), RtappError> {
         return invalid(
             pos,
             format!(
-                "phase \"{}\" of task \"{name}\" loops forever without run, sleep, timer or suspend",
+                "phase \"{}\" of task \"{name}\" loops forever without run, sleep, timer, suspend or sem_wait",
                 stuck.name
             ),
         );
     }
     if spec.loops.is_none() && !performed().any(takes_time) {
-        return invalid(pos, format!("task \"{name}\" loops forever without run, sleep, timer or suspend"));
+        return invalid(
+            pos,
+            format!("task \"{name}\" loops forever without run, sleep, timer, suspend or sem_wait"),
+        );
     }
     Ok(())
 }

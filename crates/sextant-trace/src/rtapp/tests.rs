@@ -1,7 +1,7 @@
 //! The reader against small files; the public examples are in tests/rtapp_examples.rs.
 
 use sextant_abi::{CpuId, Ns};
-use sextant_sim::workload::{Action, CondId, Policy, SpecId, TimerRef};
+use sextant_sim::workload::{Action, CondId, Policy, SemId, SpecId, TimerRef};
 
 use super::*;
 
@@ -77,6 +77,16 @@ fn timers_are_shared_by_name_or_unique_and_the_mode_is_the_timers() {
 }
 
 #[test]
+fn semaphores_are_the_files() {
+    let w = ok(
+        r#"{"tasks": {"a": {"run": 1, "sem_post": "x", "sem_wait": "y"}, "b": {"sem_wait1": "x", "sem_post1": "y"}}}"#,
+    );
+    assert_eq!(w.sems, ["x", "y"]);
+    assert_eq!(w.tasks[0].phases[0].actions[1..], [Action::SemPost(SemId(0)), Action::SemWait(SemId(1))]);
+    assert_eq!(w.tasks[1].phases[0].actions, [Action::SemWait(SemId(0)), Action::SemPost(SemId(1))]);
+}
+
+#[test]
 fn fork_may_name_a_later_task() {
     let w = ok(r#"{"tasks": {"a": {"fork": "b", "sleep": 1}, "b": {"instance": 0, "loop": 1, "run": 1}}}"#);
     assert_eq!(w.tasks[0].phases[0].actions[0], Action::Fork(SpecId(1)));
@@ -135,7 +145,7 @@ fn bad_files_are_refused_by_place_and_name() {
         ),
         (
             "{\"tasks\": {\"t\": {\"resume\": \"x\"}}}",
-            "1:12: task \"t\" loops forever without run, sleep, timer or suspend",
+            "1:12: task \"t\" loops forever without run, sleep, timer, suspend or sem_wait",
         ),
         (
             "{\"tasks\": {\"tick\": {\"run\": 1, \"fork\": \"tock\"}}}",

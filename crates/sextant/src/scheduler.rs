@@ -1,0 +1,124 @@
+//! The scheduler of a run: from its name or file to a machine that it schedules.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use anyhow::anyhow;
+use sextant_abi::ExitInfo;
+use sextant_abi::types::TaskStruct;
+use sextant_sched::Ops;
+use sextant_sched::ext::EnableError;
+use sextant_sched::native::{Fifo, VtimeFair};
+use sextant_sim::{Outcome, SimConfig, Simulation, Workload};
+use sextant_vm::{Vm, VmConfig};
+
+use crate::cli::SimArgs;
+use crate::sink::Sink;
+use crate::source::{self, Source};
+use crate::status::{Failure, Status};
+
+/// Names of policies written in Rust, for tests of the class without BPF.
+const NATIVE: &str = "native:";
+
+/// What schedules.
+pub enum Scheduler {
+    /// The fair class alone.
+    Fair,
+    /// A policy in Rust.
+    Native(Rc<dyn Ops>),
+    /// A BPF object.
+    Bpf(Source<Cow<'static, [u8]>>),
+}
+
+/// A machine, and the policy on it if there is one.
+pub struct Machine {
+    /// The machine.
+    pub sim: Simulation,
+    /// The policy.
+    pub ops: Option<Rc<dyn Ops>>,
+}
+
+impl Scheduler {
+    /// The scheduler that the command line names.
+    pub fn open(arg: &str) -> Result<Scheduler, Failure> {
+        if let Some(name) = arg.strip_prefix(NATIVE) {
+            return match name {
+                "fifo" => Ok(Scheduler::Native(Rc::new(Fifo::default()))),
+                "vtime" => Ok(Scheduler::Native(Rc::new(VtimeFair::default()))),
+                _ => Err(Failure::usage(format!(
+                    "no native policy \"{name}\": there are native:fifo and native:vtime"
+                ))),
+            };
+        }
+        Ok(source::scheduler(arg)?.map_or(Scheduler::Fair, Scheduler::Bpf))
+    }
+}
+
+impl Scheduler {
+    /// A machine that it schedules, at time 0.
+    pub fn machine(
+        &self,
+        args: &SimArgs,
+        config: SimConfig,
+        workload: &Workload,
+        sink: &mut Sink,
+    ) -> Result<Machine, Failure> {
+        let vm = Rc::new(vm(args)?);
+        let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
+        let ops = match self {
+            Scheduler::Fair => None,
+            Scheduler::Native(ops) => Some(ops.clone()),
+            Scheduler::Bpf(object) => Some(load(object, args, &vm, &sim)?),
+        };
+        if let Some(ops) = &ops {
+            sim.attach(ops.clone(), sink).map_err(refused)?;
+        }
+        Ok(Machine { sim, ops })
+    }
+}
+
+/// A scheduler that the kernel does not attach.
+fn refused(error: EnableError) -> Failure {
+    Failure { status: Status::No, error: anyhow!("the scheduler was refused: {error}") }
+}
+
+/// The place where the loader (`sextant-uapi`) and the binding (`sextant_sched::bpf`) meet.
+fn load(
+    object: &Source<Cow<'static, [u8]>>,
+    _args: &SimArgs,
+    _vm: &Rc<Vm>,
+    _sim: &Simulation,
+) -> Result<Rc<dyn Ops>, Failure> {
+    let what = format!(
+        "{} ({} bytes): BPF schedulers are not joined yet; try fair",
+        object.name,
+        object.content.len()
+    );
+    Err(Failure::usage(what))
+}
+
+fn vm(args: &SimArgs) -> Result<Vm, Failure> {
+    let scx = TaskStruct::at(0).scx();
+    let config = VmConfig {
+        nr_cpus: args.cpus,
+        sanitize: args.sanitize,
+        task_size: TaskStruct::SIZE,
+        task_writable: [(scx.slice().addr(), 8), (scx.dsq_vtime().addr(), 8), (scx.disallow().addr(), 1)]
+            .map(|(offset, len)| (offset as u32, len))
+            .to_vec(),
+    };
+    Vm::new(config)
+        .map_err(|e| Failure::usage(format!("cannot reserve address space for the simulated kernel: {e}")))
+}
+
+impl Machine {
+    /// Runs to the end.
+    pub fn run(&mut self, sink: &mut Sink) -> Result<Outcome, Failure> {
+        self.sim.run(sink).map_err(Failure::usage)
+    }
+
+    /// How the scheduler ended; None if there was none.
+    pub fn exit_info(&self) -> Option<&ExitInfo> {
+        self.sim.sched.ext.exit_info()
+    }
+}

@@ -1,0 +1,108 @@
+//! `sextant sim`: a scheduler, a workload, a machine; and what came of it.
+
+use std::io::Write;
+
+use sextant_abi::Ns;
+use sextant_sim::{Ended, Outcome, SimConfig, Workload};
+use sextant_trace::document::Document;
+use sextant_trace::rtapp;
+use sextant_trace::table::{self, Style};
+
+use crate::cli::SimArgs;
+use crate::interrupt::Interrupt;
+use crate::scheduler::{Machine, Scheduler};
+use crate::sink::Sink;
+use crate::status::{Failure, Status};
+use crate::{color, source, summary};
+
+/// Virtual time of a run for which nobody said a duration.
+const DEFAULT_DURATION: Ns = Ns::from_ms(10_000);
+
+/// Runs the subcommand.
+pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
+    let workload = read_workload(args)?;
+    let scheduler = Scheduler::open(&args.scheduler)?;
+    let interrupt = Interrupt::listen()?;
+    let mut sink = Sink::new(args.trace.as_deref(), &about(args), interrupt.clone())?;
+    let mut machine = scheduler.machine(args, config(args, &workload), &workload, &mut sink)?;
+    let outcome = machine.run(&mut sink)?;
+    let trace_hash = sink.finish()?;
+    note_end(&outcome, &workload);
+
+    let report = summary::report(args, &workload, &machine, &outcome, trace_hash);
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &Document::from(&report)).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        let style = Style { color: color(std::io::stdout()) };
+        out.write_all(table::render(&report, style).as_bytes())?;
+    }
+    Ok(status(&machine, &interrupt))
+}
+
+fn status(machine: &Machine, interrupt: &Interrupt) -> Status {
+    if interrupt.pressed() {
+        return Status::Interrupted;
+    }
+    match machine.exit_info() {
+        Some(exit) if exit.kind.is_error() => Status::SchedulerError,
+        _ => Status::Done,
+    }
+}
+
+fn read_workload(args: &SimArgs) -> Result<Workload, Failure> {
+    let source = source::workload(&args.workload)?;
+    let options = rtapp::Options { nr_cpus: args.cpus, skip_unsupported: args.skip_unsupported };
+    let name = &source.name;
+    let read = rtapp::read(&source.content, name, &options).map_err(|e| {
+        let hint = match e {
+            rtapp::RtappError::Unsupported(_) => "\n--skip-unsupported leaves these out and runs the rest",
+            _ => "",
+        };
+        Failure::usage(format!("{name}:{e}{hint}"))
+    })?;
+    for skipped in &read.skipped {
+        tracing::warn!("{name}:{skipped}: left out");
+    }
+    for ignored in &read.ignored {
+        tracing::info!("{name}:{ignored}");
+    }
+    Ok(read.workload)
+}
+
+fn config(args: &SimArgs, workload: &Workload) -> SimConfig {
+    if args.duration.is_none() && workload.duration.is_none() {
+        tracing::info!(
+            "neither --duration nor the workload says how long: {} s",
+            DEFAULT_DURATION.0 / 1_000_000_000
+        );
+    }
+    SimConfig {
+        nr_cpus: args.cpus,
+        seed: args.seed,
+        ideal: args.ideal,
+        duration: Some(args.duration.or(workload.duration).unwrap_or(DEFAULT_DURATION)),
+        ..SimConfig::default()
+    }
+}
+
+/// The lines of the trace's head that say which run it is. None of this is in event lines.
+fn about(args: &SimArgs) -> Vec<String> {
+    vec![
+        format!("scheduler {}", args.scheduler),
+        format!("workload {}", args.workload),
+        format!("cpus {}, seed {}{}", args.cpus, args.seed, if args.ideal { ", ideal" } else { "" }),
+    ]
+}
+
+fn note_end(outcome: &Outcome, workload: &Workload) {
+    if outcome.ended == Ended::AllSuspended {
+        tracing::warn!(
+            "the run ended early: every task that is left waits to be resumed, and nobody is left to do it"
+        );
+    }
+    for (spec, errno) in &outcome.refused_forks {
+        let name = &workload.tasks[spec.0 as usize].name;
+        tracing::warn!("ops.init_task refused a task of \"{name}\" with {errno}: it was not started");
+    }
+}

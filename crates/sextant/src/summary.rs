@@ -1,0 +1,88 @@
+//! From what the machine counted to a [`Report`].
+
+use sextant_abi::tables::task::{WEIGHT_IDLEPRIO, nice_to_load_weight};
+use sextant_sim::workload::{Policy, SpecId, TaskSpec};
+use sextant_sim::{CpuResult, Outcome, TaskResult, Workload};
+use sextant_trace::report::{CpuRow, GroupRow, Latency, OpRow, Report, TaskRow};
+
+use crate::cli::SimArgs;
+use crate::scheduler::Machine;
+
+/// Everything that is reported of a run.
+pub fn report(
+    args: &SimArgs,
+    workload: &Workload,
+    machine: &Machine,
+    outcome: &Outcome,
+    trace_hash: String,
+) -> Report {
+    let ext = &machine.sim.sched.ext;
+    let stats = machine.ops.as_ref().map(|ops| ops.op_stats()).unwrap_or_default();
+    Report {
+        scheduler: args.scheduler.clone(),
+        workload: args.workload.clone(),
+        cpus: args.cpus,
+        seed: args.seed,
+        duration_ns: outcome.now.0,
+        exit: machine.exit_info().cloned(),
+        tasks: outcome.tasks.iter().map(|t| task(t, workload)).collect(),
+        system_tasks: outcome.system_tasks.iter().map(|t| task(t, workload)).collect(),
+        groups: groups(workload, outcome),
+        cpu_rows: outcome.cpus.iter().zip(0..).map(cpu).collect(),
+        ops: stats.iter().map(|&(op, calls, insns)| OpRow { name: op.name(), calls, insns }).collect(),
+        events: if machine.ops.is_some() { ext.events().collect() } else { Vec::new() },
+        trace_hash,
+    }
+}
+
+fn task(t: &TaskResult, workload: &Workload) -> TaskRow {
+    TaskRow {
+        name: t.name.clone(),
+        pid: t.pid,
+        nice: t.nice,
+        weight: u64::from(t.weight),
+        load_weight: load_weight(t, workload),
+        run_ns: t.run_ns,
+        wait_ns: t.wait_ns,
+        alive_ns: t.alive_ns,
+        wakeups: t.wakeups,
+        latency: t.latency.map_or_else(Latency::default, latency),
+        switches: t.switches,
+        migrations: t.migrations,
+    }
+}
+
+/// The weight of the fair class, finer than `scx.weight`.
+fn load_weight(t: &TaskResult, workload: &Workload) -> u64 {
+    let spec = t.spec.and_then(|SpecId(i)| workload.tasks.get(i as usize));
+    match spec {
+        Some(spec) if spec.policy == Policy::Idle => u64::from(WEIGHT_IDLEPRIO),
+        _ => u64::from(nice_to_load_weight(t.nice)),
+    }
+}
+
+fn latency(l: sextant_sim::Latency) -> Latency {
+    Latency { p50: l.p50, p90: l.p90, p99: l.p99, p999: l.p999, max: l.max }
+}
+
+fn groups(workload: &Workload, outcome: &Outcome) -> Vec<GroupRow> {
+    let row = |(spec, description): (u32, &TaskSpec)| {
+        let spec = SpecId(spec);
+        let all = outcome.tasks.iter().enumerate();
+        GroupRow {
+            name: description.name.clone(),
+            members: all.filter(|(_, t)| t.spec == Some(spec)).map(|(i, _)| i).collect(),
+            latency: group_latency(outcome, spec),
+        }
+    };
+    (0..).zip(&workload.tasks).map(row).collect()
+}
+
+fn group_latency(outcome: &Outcome, spec: SpecId) -> Latency {
+    let group = outcome.groups.iter().find(|g| g.spec == spec);
+    group.and_then(|g| g.latency).map_or_else(Latency::default, latency)
+}
+
+fn cpu((result, cpu): (&CpuResult, u32)) -> CpuRow {
+    CpuRow { cpu, busy_ns: result.busy_ns, switches: result.switches }
+}

@@ -1,0 +1,88 @@
+//! How a run ends when the scheduler does not behave: thrown out with the kernel's words, and nothing lost.
+
+mod support;
+
+use support::{bpf_object, sextant, workload};
+
+/// Finishes by itself after 200 ms of work each.
+const FINITE: &str = r#"{
+    "tasks": {
+        "worker": { "instance": 4, "loop": 20, "run": 10000, "sleep": 1000 }
+    },
+    "global": { "duration": 30 }
+}"#;
+
+#[test]
+fn the_watchdog_throws_out_a_scheduler_that_never_dispatches() {
+    let Some(object) = bpf_object("stall") else { return };
+    let load = workload("finite-stall", FINITE);
+    let run = sextant(&["sim", &object, &load, "--cpus", "2", "--json"]).expect(3);
+    let doc = run.json();
+    assert_eq!(doc["exit"]["kind"], "ERROR_STALL");
+    assert_eq!(doc["exit"]["reason"], "runnable task stall");
+    let msg = doc["exit"]["msg"].as_str().expect("a message");
+    assert!(msg.contains("failed to run for 0."), "{msg}");
+    for task in doc["tasks"].as_array().expect("tasks") {
+        let run_ns = task["run_ns"].as_u64().expect("run_ns");
+        assert!(run_ns >= 200_000_000, "{task}: lost work after the scheduler was thrown out");
+    }
+}
+
+#[test]
+fn a_trap_ends_the_scheduler_and_names_the_instruction() {
+    let Some(object) = bpf_object("trap") else { return };
+    let load = workload("finite-trap", FINITE);
+    let run = sextant(&["sim", &object, &load, "--json"]).expect(3);
+    let exit = &run.json()["exit"];
+    assert_eq!(exit["kind"], "ERROR");
+    let msg = exit["msg"].as_str().expect("a message");
+    assert!(msg.starts_with("sextant: trap_enqueue: insn "), "{msg}");
+    assert!(msg.contains("NULL pointer"), "{msg}");
+}
+
+#[test]
+fn an_endless_loop_is_a_soft_lockup() {
+    let Some(object) = bpf_object("endless") else { return };
+    let load = workload("finite-endless", FINITE);
+    let run = sextant(&["sim", &object, &load, "--json"]).expect(3);
+    let exit = &run.json()["exit"];
+    assert_eq!(exit["kind"], "ERROR");
+    let msg = exit["msg"].as_str().expect("a message");
+    assert!(msg.starts_with("soft lockup - CPU ") && msg.ends_with('s'), "{msg}");
+}
+
+#[test]
+fn a_scheduler_may_leave_by_itself() {
+    let Some(object) = bpf_object("early_exit") else { return };
+    let load = workload("finite-early", FINITE);
+    let run = sextant(&["sim", &object, &load, "--set", "after=10", "--json"]).expect(0);
+    let exit = &run.json()["exit"];
+    assert_eq!(exit["kind"], "UNREG_BPF");
+    assert_eq!(exit["code"], 42);
+    assert_eq!(exit["msg"], "leaving after 10 tasks");
+}
+
+#[test]
+fn a_failing_init_is_an_attach_followed_by_an_exit() {
+    let Some(object) = bpf_object("early_exit") else { return };
+    let load = workload("finite-init", FINITE);
+    let run = sextant(&["sim", &object, &load, "--set", "init_error=-12", "--json"]).expect(3);
+    let exit = &run.json()["exit"];
+    assert_eq!(exit["kind"], "ERROR");
+    assert_eq!(exit["msg"], "ops.init() failed (-12)");
+}
+
+#[test]
+fn set_reaches_every_kind_of_global() {
+    let Some(object) = bpf_object("globals") else { return };
+    let set = [
+        "number=0x10", "negative=-7", "flag=true", "colour=GREEN", "word=\"hi\"", "point.y=9", "arr[3]=44",
+        "sized=[5;3]", "map:table.max_entries=7",
+    ];
+    let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+    let load = workload("finite-globals", FINITE);
+    let run = sextant(&[&["sim", &*object, &*load, "--duration", "10ms"], &*args].concat()).expect(0);
+    for line in ["number=16 negative=-7 flag=1", "colour=5 word=hi point.y=9", "arr[3]=44 sized[0]=5 table[6]=1"] {
+        assert!(run.stderr.contains(line), "{line} not in:\n{}", run.stderr);
+    }
+}

@@ -1,0 +1,69 @@
+//! Schedulers nobody here wrote: the kernel's examples and selftests, unmodified, under the mixed load.
+
+mod support;
+
+use support::{kernel_object, sextant, sim_json};
+
+/// Ten virtual seconds under the default load: loaded, ran, ended as a run ends; every task of the load ran.
+fn runs_ten_seconds(dir: &str, name: &str, more: &[&str]) {
+    let Some(object) = kernel_object(dir, name) else { return };
+    let doc = sim_json(&[&[&*object, "mixed", "--duration", "10s"], more].concat());
+    assert_eq!(doc["exit"]["kind"], "UNREG", "{name}: {:#}", doc["exit"]);
+    assert_eq!(doc["duration_ns"], 10_000_000_000_u64);
+    for task in doc["tasks"].as_array().expect("tasks") {
+        assert!(task["run_ns"].as_u64() > Some(0), "{name}: {task} never ran");
+    }
+}
+
+#[test]
+fn scx_simple() {
+    runs_ten_seconds("examples", "scx_simple", &[]);
+}
+
+#[test]
+fn scx_simple_fifo() {
+    runs_ten_seconds("examples", "scx_simple", &["--set", "fifo_sched=true"]);
+}
+
+#[test]
+fn scx_cpu0() {
+    runs_ten_seconds("examples", "scx_cpu0", &[]);
+}
+
+/// The globals that scx_central's own program sets before it loads.
+#[test]
+fn scx_central() {
+    let set = ["nr_cpu_ids=@cpus", "slice_ns=20000000", "cpu_gimme_task=[0;@cpus]", "cpu_started_at=[0;@cpus]"];
+    let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+    runs_ten_seconds("examples", "scx_central", &args);
+}
+
+#[test]
+fn selftest_minimal() {
+    runs_ten_seconds("selftests", "minimal", &[]);
+}
+
+#[test]
+fn selftest_select_cpu_dfl() {
+    runs_ten_seconds("selftests", "select_cpu_dfl", &[]);
+}
+
+#[test]
+fn selftest_create_dsq() {
+    runs_ten_seconds("selftests", "create_dsq", &[]);
+}
+
+#[test]
+fn selftest_select_cpu_vtime() {
+    runs_ten_seconds("selftests", "select_cpu_vtime", &[]);
+}
+
+/// The attach succeeds and the scheduler is thrown out at once, as the kernel does it.
+#[test]
+fn selftest_enq_last_no_enq_fails() {
+    let Some(object) = kernel_object("selftests", "enq_last_no_enq_fails") else { return };
+    let run = sextant(&["sim", &object, "--json"]).expect(3);
+    let exit = &run.json()["exit"];
+    assert_eq!(exit["kind"], "ERROR");
+    assert_eq!(exit["msg"], "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented");
+}
