@@ -176,6 +176,21 @@ fn bench(vm: &Vm, name: &str, asm: &str, relocs: Vec<(u32, Reloc)>) {
     println!("{name:8} {count:>10} insns  {best:6.2} ns/insn");
 }
 
+/// What entering and leaving a program costs.
+fn bench_entry(vm: &Vm) {
+    let insns = sextant_bpf::asm::assemble("mov %r0, 0\nexit").expect("a program");
+    let prog = vm.prog_add(ProgramImage { name: "entry".to_owned(), insns, ..ProgramImage::default() });
+    let rounds = 1_000_000u32;
+    let start = Instant::now();
+    for _ in 0..rounds {
+        vm.run(prog, &[1, 2], &mut Nobody).expect("it ends");
+    }
+    println!(
+        "entry    {rounds:>10} calls  {:6.2} ns/call",
+        start.elapsed().as_nanos() as f64 / f64::from(rounds)
+    );
+}
+
 fn main() {
     for sanitize in [false, true] {
         println!("sanitize: {sanitize}");
@@ -187,5 +202,6 @@ fn main() {
         bench(&vm, "chase", CHASE, vec![(0, Reloc::MapValue(chase.0, 0))]);
         bench(&vm, "list", LIST, vec![(0, Reloc::MapValue(list.0, 0))]);
         bench(&vm, "lookup", LOOKUP, vec![(2, Reloc::Map(hash.0))]);
+        bench_entry(&vm);
     }
 }

@@ -60,7 +60,7 @@ fn atomic_sets(op: &Op) -> (u16, u16) {
 impl Written {
     /// At a program's entry: its first `args` arguments and the frame pointer.
     pub(crate) fn entry(args: u32) -> Written {
-        Written((1 << (args + 1)) - 2 | FP)
+        Written(((1 << (args + 1)) - 2) | FP)
     }
 
     /// An op is executed.

@@ -34,11 +34,11 @@ fn the_budget_ends_a_loop_and_a_nest() {
     // A program that calls itself through a kfunc uses the same budget.
     let prog = vm.prog_add(image("mov %r1, 1\nmov %r1, 1\ncall 1\nexit", &[(2, Reloc::Kfunc(1))]));
     let spin = vm.prog_add(image("mov %r0, 300\nl:\nsub %r0, 1\njne %r0, 0, l\nexit", &[]));
-    let mut host = TestHost::default();
-    host.kfunc = Some(Box::new(move |vm: &Vm, _, _| {
+    let kfunc = move |vm: &Vm, _: u32, _: [u64; 5]| {
         vm.run(spin, &[], &mut TestHost::default())?;
         vm.run(spin, &[], &mut TestHost::default()).map(|run| run.insns)
-    }));
+    };
+    let mut host = TestHost { kfunc: Some(Box::new(kfunc)), ..TestHost::default() };
     let trap = vm.run(prog, &[], &mut host).expect_err("3 + 2 * 602 instructions");
     assert_eq!(trap.kind, TrapKind::Budget { limit: 1000 });
     vm.set_insn_budget(3 + 2 * 602 + 1);

@@ -119,6 +119,19 @@ fn a_probe_load_of_a_bad_address_reads_zero() {
 }
 
 #[test]
+fn a_probe_load_of_freed_memory_is_the_same_in_both_levels() {
+    for sanitize in [false, true] {
+        let vm = vm(sanitize);
+        let task = vm.region().alloc(ObjKind::Task, 64);
+        vm.region().free(ObjKind::Task, task, 64);
+        let mut image = host::image("lddw %r1, 0\nldxb %r0, [%r1+0]\nexit", &[(0, Reloc::Addr(task))]);
+        image.probe_load = vec![false, false, true, false];
+        let prog = vm.prog_add(image);
+        assert_eq!(vm.run(prog, &[], &mut TestHost::default()).map(|r| r.r0), Ok(0x6b));
+    }
+}
+
+#[test]
 fn freed_slots_are_poisoned_and_come_back_in_order() {
     let vm = vm(true);
     let mem = vm.region();

@@ -78,12 +78,17 @@ impl Hash {
         u64::from(self.key_size).next_multiple_of(8) + self.value_stride() * u64::from(self.cpus)
     }
 
-    /// The element with this key; a look-up by a program keeps it from eviction.
+    /// The element with this key, kept from eviction for a while.
     pub(crate) fn find(&mut self, key: &[u8]) -> Option<u64> {
         let slot = *self.index.get(key)?;
         let slot = &mut self.slots[slot as usize];
         slot.referenced |= self.lru;
         Some(slot.elem)
+    }
+
+    /// The element with this key; bpf(2)'s look-ups do not count as use.
+    pub(crate) fn peek(&self, key: &[u8]) -> Option<u64> {
+        self.index.get(key).map(|&slot| self.slots[slot as usize].elem)
     }
 
     /// The element and value that an address lies in.

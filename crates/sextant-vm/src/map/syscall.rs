@@ -123,7 +123,7 @@ impl Vm {
 
     fn user_value(&self, map: &Map, key: &[u8]) -> Result<Vec<u8>, Errno> {
         let mut out = vec![0; self.user_value_size(map)];
-        let first = self.elem_lookup(map, key, 0).ok_or(Errno::ENOENT)?;
+        let first = self.elem_peek(map, key, 0).ok_or(Errno::ENOENT)?;
         if map.is_of_maps() {
             let inner = self.map_by_addr(self.region.load(first, 8)).ok_or(Errno::ENOENT)?;
             out.copy_from_slice(&inner.id.0.to_le_bytes());
@@ -131,10 +131,21 @@ impl Vm {
         }
         let size = map.spec.value_size as usize;
         for (cpu, out) in out.chunks_mut(size.next_multiple_of(8)).enumerate() {
-            let value = self.elem_lookup(map, key, cpu as u32).ok_or(Errno::ENOENT)?;
+            let value = self.elem_peek(map, key, cpu as u32).ok_or(Errno::ENOENT)?;
             self.load_value(map, value, &mut out[..size]);
         }
         Ok(out)
+    }
+
+    /// Address of an element's value on a CPU.
+    fn elem_peek(&self, map: &Map, key: &[u8], cpu: u32) -> Option<u64> {
+        match &map.kind {
+            Kind::Hash(h) => {
+                let hash = h.borrow();
+                hash.value(hash.peek(key)?, cpu)
+            }
+            _ => self.elem_lookup(map, key, cpu),
+        }
     }
 
     /// BPF_MAP_UPDATE_ELEM.
