@@ -30,6 +30,8 @@ use crate::workload::{SpecId, Workload};
 /// Timer interrupts a second on each CPU that is not idle.
 const HZ: u64 = 250;
 const TICK: u64 = 1_000_000_000 / HZ;
+/// Between the ticks of neighbouring CPUs, ns.
+const TICK_SKEW: u64 = 100;
 /// So many actions or events without time passing are a loop.
 const NO_PROGRESS: u32 = 1_000_000;
 /// Start offsets are below this.
@@ -472,7 +474,7 @@ impl Simulation {
             None => self.queue.cancel(c.run_end),
         }
         if !idle && self.queue.armed(c.tick).is_none() {
-            let next = next_tick(now, cpu, self.config.nr_cpus);
+            let next = next_tick(now, cpu);
             self.queue.arm(c.tick, next);
         }
     }
@@ -614,9 +616,12 @@ impl SplitMix {
     }
 }
 
-/// The next tick of `cpu` after `now`: CPUs tick one after the other, evenly over the period.
-fn next_tick(now: Ns, cpu: CpuId, nr_cpus: u32) -> Ns {
-    let offset = TICK * u64::from(cpu.0) / u64::from(nr_cpus);
+/// The next tick of `cpu` after `now`. As in Linux (`skew_tick=0`) all CPUs tick together; the little skew fixes their order.
+///
+/// It matters: with CPUs that tick far from each other, a task whose slice ends on one CPU waits until the next tick of
+/// another one before it can go on there, and a weighted policy with a shared queue cannot give it more than that leaves.
+fn next_tick(now: Ns, cpu: CpuId) -> Ns {
+    let offset = u64::from(cpu.0) * TICK_SKEW % TICK;
     let n = (now.0 + TICK - offset) / TICK;
     Ns(n * TICK + offset)
 }
@@ -650,5 +655,19 @@ fn check(config: &SimConfig, workload: &Workload) -> Result<(), SimError> {
     match find_busy_loop(workload) {
         Some(spec) => Err(SimError::BusyLoop { task: spec.name.clone() }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_come_every_4_ms_a_little_later_on_each_cpu() {
+        assert_eq!(next_tick(Ns(0), CpuId(0)), Ns(4_000_000));
+        assert_eq!(next_tick(Ns(4_000_000), CpuId(0)), Ns(8_000_000));
+        assert_eq!(next_tick(Ns(4_000_000), CpuId(3)), Ns(4_000_300));
+        assert_eq!(next_tick(Ns(4_000_300), CpuId(3)), Ns(8_000_300));
+        assert_eq!(next_tick(Ns(0), CpuId(1)), Ns(100));
     }
 }
