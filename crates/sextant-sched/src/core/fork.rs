@@ -76,6 +76,7 @@ impl Sched {
     fn free_tasks(&mut self) {
         for p in std::mem::take(&mut self.rcu_pending) {
             let ts = self.tasks[p].ts;
+            self.scx_task_freed(p);
             self.free_objects(p, ts);
             self.tasks.drop_addr(ts.addr());
             use sextant_abi::Mem;

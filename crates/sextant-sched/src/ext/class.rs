@@ -52,6 +52,13 @@ impl Sched {
         self.do_sched_ext_dead(p);
     }
 
+    /// The `task_struct` of a dead task is about to be given back: what the scheduler keeps per task goes with it.
+    pub fn scx_task_freed(&mut self, p: TaskId) {
+        if let Some(ops) = self.ext.ops.clone() {
+            ops.task_freed(self, p);
+        }
+    }
+
     /// `sched_setscheduler` may go on; errno (negative) if not.
     pub fn scx_check_setscheduler(&self, p: TaskId, policy: u32) -> Result<(), i32> {
         let ts = self.tasks[p].ts;

@@ -127,9 +127,6 @@ impl Sched {
             _ => {}
         }
         self.op_exit_task(p, state == SCX_TASK_INIT);
-        if let Some(ops) = self.ext.ops.clone() {
-            ops.task_freed(self, p);
-        }
         self.set_scx_task_state(p, SCX_TASK_NONE);
     }
 

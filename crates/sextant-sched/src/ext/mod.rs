@@ -18,6 +18,7 @@ pub mod entity;
 pub mod events;
 mod exit;
 mod idle;
+mod insert;
 mod kfunc;
 mod kick;
 mod lifecycle;
@@ -164,11 +165,6 @@ impl Ext {
     /// `ops.name` of the current or last scheduler.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The scheduler's policy while it is loaded (for its timers).
-    pub fn timer_ops(&self) -> Option<Rc<dyn Ops>> {
-        self.ops.clone()
     }
 
     /// `/sys/kernel/sched_ext/nr_rejected`

@@ -94,7 +94,8 @@ fn bad_cpus() {
 
 #[test]
 fn kfunc_arguments() {
-    let cases: [(&str, fn(&mut Sched, TaskId)); 7] = [
+    type Case = (&'static str, fn(&mut Sched, TaskId));
+    let cases: [Case; 7] = [
         ("called with NULL task", |s, _| {
             s.kf_scx_bpf_dsq_insert(None, DsqId::LOCAL, 0, 0);
         }),

@@ -225,3 +225,114 @@ fn task_cgroup_needs_an_argument_task() {
     m.s.kf_scx_bpf_task_cgroup(a);
     assert_eq!(m.s.ext.exit_info().unwrap().msg, "called on a task not being operated on");
 }
+
+#[test]
+fn a_pick_that_finds_nothing_ends_after_32_rounds() {
+    let calls = Rc::new(RefCell::new(0));
+    let n = calls.clone();
+    let mut probe = Probe::queueing();
+    probe.dispatch = Box::new(move |s, _, _| {
+        *n.borrow_mut() += 1;
+        // A task that runs elsewhere: attempts count, nothing comes of them.
+        let p = s.rqs[0].curr;
+        s.kf_scx_bpf_dsq_insert(Some(p), DsqId::LOCAL, 0, 0);
+    });
+    let mut m = Machine::new(2);
+    let a = m.fork("a", 0);
+    m.load(Probe::queueing());
+    m.unload();
+    assert_eq!(m.curr(0), a);
+    m.s.scx_enable(Rc::new(probe)).unwrap();
+    m.s.requests.clear();
+    *calls.borrow_mut() = 0;
+    m.s.enter(CpuId(1), m.s.now);
+    m.s.schedule(CpuId(1));
+    assert_eq!(*calls.borrow(), 32);
+    // It asks to be called again instead, through an irq_work.
+    assert_eq!(m.s.requests, [Request::IrqWork(CpuId(1))]);
+    assert_eq!(m.curr(1), m.s.rqs[1].idle);
+}
+
+#[test]
+fn kick_wait_sends_the_kicker_through_a_pick() {
+    let mut m = Machine::with(2, Probe::queueing());
+    let (a, b) = (m.fork("a", 0), m.fork("b", 1));
+    assert_eq!((m.curr(0), m.curr(1)), (a, b));
+    let sync = |m: &Machine, cpu: usize| m.s.rqs[cpu].ext.kick_sync;
+    let before = (sync(&m, 0), sync(&m, 1));
+    m.s.enter(CpuId(0), m.s.now);
+    m.s.kf_scx_bpf_kick_cpu(1, SCX_KICK_WAIT);
+    m.settle();
+    assert!(sync(&m, 0) > before.0 && sync(&m, 1) > before.1);
+    assert!(!m.s.rqs[0].ext.kick_sync_pending);
+    assert_eq!((m.curr(0), m.curr(1)), (a, b), "slices are left");
+}
+
+#[test]
+fn kicks_spare_busy_cpus_and_higher_classes() {
+    let mut probe = Probe::queueing();
+    probe.params.flags |= SCX_OPS_SWITCH_PARTIAL;
+    let mut m = Machine::with(2, probe);
+    let f = m.fork("f", 1);
+    assert_eq!(m.curr(1), f);
+    m.forget();
+    m.s.enter(CpuId(0), m.s.now);
+    m.s.kf_scx_bpf_kick_cpu(1, SCX_KICK_IDLE);
+    assert!(m.s.requests.is_empty(), "busy: dropped early");
+    m.s.kf_scx_bpf_kick_cpu(1, SCX_KICK_PREEMPT);
+    m.settle();
+    assert_ops(&mut m, "");
+    assert_eq!(m.curr(1), f);
+}
+
+#[test]
+fn preempting_insert_ends_the_running_slice() {
+    let mut m = Machine::with(1, Probe::queueing());
+    let a = m.fork("a", 0);
+    let b = m.fork("b", 0);
+    let it = m.s.kf_bpf_iter_scx_dsq_new(Q, 0).unwrap();
+    assert!(m.s.kf_scx_bpf_dsq_move(it, b, DsqId::LOCAL, SCX_ENQ_PREEMPT));
+    m.s.kf_bpf_iter_scx_dsq_destroy(it);
+    assert_eq!(m.s.slice(a), 0);
+    m.settle();
+    assert_eq!(m.curr(0), b);
+}
+
+#[test]
+fn migration_disabled_tasks_stay_and_skip_enqueue() {
+    let mut m = Machine::with(2, Probe::queueing());
+    let a = m.sleeper("a", 0);
+    m.s.tasks[a].migration_disabled = 1;
+    m.forget();
+    m.wake(a, 1);
+    assert_ops(&mut m, "runnable(a,WAKEUP|NOCLOCK) running(a)");
+    assert_eq!(m.s.ext.event(EventId::EnqSkipMigrationDisabled), 1);
+}
+
+#[test]
+fn bypass_asks_nobody() {
+    let mut m = Machine::with(2, Probe::queueing());
+    let a = m.sleeper("a", 0);
+    let b = m.sleeper("b", 0);
+    m.s.scx_bypass(true);
+    m.settle();
+    m.forget();
+    m.wake(a, 1);
+    m.wake(b, 1);
+    assert_ops(
+        &mut m,
+        "runnable(a,WAKEUP|NOCLOCK|CPU_SELECTED) running(a) runnable(b,WAKEUP|NOCLOCK|CPU_SELECTED)",
+    );
+    // Each tick ends a slice; both run, first in first out, without ops.
+    m.advance_ms(4);
+    m.tick(0);
+    m.settle();
+    assert_ops(&mut m, "stopping(a,true) running(b)");
+    m.s.scx_bypass(false);
+    m.settle();
+    assert_ops(
+        &mut m,
+        "quiescent(a,SAVE|MOVE|NOCLOCK|SCHED_CHANGE) runnable(a,RESTORE|MOVE|NOCLOCK) enqueue(a,RESTORE|MOVE|NOCLOCK) dispatch(1,NULL) dequeue(a,0) running(a)",
+    );
+    assert_eq!((m.curr(0), m.curr(1)), (b, a));
+}

@@ -4,6 +4,7 @@ mod dsq;
 mod exits;
 mod kfuncs;
 mod sequences;
+mod speed;
 mod switching;
 
 use std::cell::RefCell;
@@ -23,6 +24,7 @@ type EnqueueFn = dyn Fn(&mut Sched, TaskId, u64);
 type DispatchFn = dyn Fn(&mut Sched, CpuId, Option<TaskId>);
 type SelectFn = dyn Fn(&mut Sched, TaskId, CpuId, u64) -> i32;
 type TaskFn = dyn Fn(&mut Sched, TaskId);
+type InitTaskFn = dyn Fn(&mut Sched, TaskId, bool) -> i32;
 
 /// The DSQ that `Probe::queueing` uses.
 pub(super) const Q: DsqId = DsqId(7);
@@ -37,7 +39,7 @@ pub(super) struct Probe {
     pub dispatch: Box<DispatchFn>,
     pub dequeue: Box<TaskFn>,
     pub tick: Box<TaskFn>,
-    pub init_task: Box<dyn Fn(&mut Sched, TaskId, bool) -> i32>,
+    pub init_task: Box<InitTaskFn>,
     pub init: Box<dyn Fn(&mut Sched) -> i32>,
     pub exits: RefCell<u32>,
 }
