@@ -39,3 +39,9 @@ errnos! {
     EOPNOTSUPP = libc::EOPNOTSUPP;
     ENOTSUPP = 524;
 }
+
+impl From<sextant_vm::Errno> for Errno {
+    fn from(errno: sextant_vm::Errno) -> Self {
+        Errno(errno.0)
+    }
+}

@@ -18,9 +18,19 @@
 pub mod attr;
 pub mod elf;
 pub mod errno;
+pub mod error;
+pub mod facts;
+pub mod globals;
 pub mod hook;
 pub mod kernel;
+pub mod load;
+pub mod loaded;
+pub mod ops_table;
+mod print;
 mod user;
 
 pub use errno::Errno;
-pub use kernel::{Kernel, KernelConfig, with_kernel};
+pub use error::LoadError;
+pub use kernel::{Kernel, KernelConfig, ProgType, with_kernel};
+pub use load::{OpenOptions, Opened, open};
+pub use loaded::{Loaded, LoadedOps, OtherProg};

@@ -79,6 +79,15 @@ pub fn string(addr: u64, max: usize) -> Result<String> {
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
+/// Whether the page of `addr` is in memory; true when that cannot be known.
+pub fn is_resident(addr: u64) -> bool {
+    let mut state = 0u8;
+    let page = addr & !4095;
+    // SAFETY: mincore(2) touches nothing; `state` takes the one byte for one page.
+    let failed = unsafe { libc::mincore(page as *mut _, 4096, &mut state) };
+    failed != 0 || state & 1 != 0
+}
+
 /// A u32 of the caller's.
 ///
 /// # Errors

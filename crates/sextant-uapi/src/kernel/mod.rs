@@ -1,44 +1,81 @@
 //! The emulated kernel as bpf(2) and a loader's file reads see it.
 //!
+//! ```text
+//!  hook ── mod (decode: sizes, fields) ── map | prog | btf | link | info ── objects: memfd inode → Object
+//!                                          └── struct_ops: member offsets → names
+//! ```
+//!
 //! One per run, current on one thread at a time. Objects live as long as the kernel: libbpf closes descriptors
 //! without telling anybody.
+//!
+//! What must hold: libbpf asks which features the kernel has once per process, so what its probes make must not show in
+//! later numbers and addresses. They are the programs of types that never run here, and arrays without BTF, which get their vm
+//! map only when something uses them ([`MapObject::vm_map`](objects::MapObject::vm_map)).
 
+mod btf;
 pub(crate) mod fd;
+mod host;
+mod info;
+mod link;
+mod map;
+mod objects;
+mod prog;
+mod resolve;
+mod struct_ops;
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
+
+use sextant_abi::tables::kconfig;
+use sextant_bpf::btf::Btf;
+use sextant_bpf::vmlinux::Vmlinux;
+use sextant_vm::Vm;
 
 use crate::attr::{self, Attr, COMMANDS, cmd};
 use crate::errno::Errno;
 use crate::user;
 
+pub use objects::ProgType;
+pub(crate) use objects::{MapObject, Object};
+pub(crate) use struct_ops::{OPS_STRUCTS, StructOpsValue};
+
 /// `uname -r`; libbpf makes LINUX_KERNEL_VERSION of it.
-pub const RELEASE: &str = "7.3.0-sextant";
+pub const RELEASE: &str = kconfig::UTS_RELEASE;
 /// `uname -v`. Without the word Debian, which libbpf would search for another version behind.
 pub const VERSION: &str = "#1 SMP PREEMPT_DYNAMIC sextant";
-/// LINUX_KERNEL_VERSION as programs see it: 7.3.0.
-pub const VERSION_CODE: u32 = 7 << 16 | 3 << 8;
 
 /// What a kernel is made from.
 #[derive(Clone)]
 pub struct KernelConfig {
     /// Possible (and online) CPUs.
     pub nr_cpus: u32,
-    /// The kernel's own BTF, raw.
-    pub vmlinux_btf: Rc<[u8]>,
-    /// Lines `CONFIG_X=y`.
-    pub kconfig: String,
-    /// Lines `address type name`.
-    pub kallsyms: String,
+    /// The kernel's own types.
+    pub vmlinux: Rc<Vmlinux>,
+}
+
+/// A program that was refused.
+#[derive(Clone, Debug)]
+pub(crate) struct ProgRefusal {
+    pub(crate) prog: String,
+    pub(crate) errno: Errno,
+    pub(crate) log: String,
 }
 
 /// The emulated kernel behind bpf(2).
 pub struct Kernel {
     config: KernelConfig,
+    vm: OnceCell<Rc<Vm>>,
+    /// Kernel variables that programs may refer to: name, address in BPF-visible memory.
+    ksyms: OnceCell<Vec<(String, u64)>>,
+    refusals: RefCell<Vec<ProgRefusal>>,
+    objects: RefCell<BTreeMap<fd::FileId, Object>>,
+    next_id: Cell<u32>,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
     notes: RefCell<Vec<String>>,
+    calls: RefCell<Vec<(u32, i32)>>,
 }
 
 thread_local! {
@@ -69,9 +106,48 @@ pub fn with_kernel<T>(kernel: &Rc<Kernel>, f: impl FnOnce() -> T) -> T {
 }
 
 impl Kernel {
-    /// A kernel without objects.
+    /// A kernel without objects and without a vm: good for opening an object.
     pub fn new(config: KernelConfig) -> Rc<Kernel> {
-        Rc::new(Kernel { config, panic: RefCell::default(), notes: RefCell::default() })
+        Rc::new(Kernel {
+            config,
+            vm: OnceCell::new(),
+            ksyms: OnceCell::new(),
+            refusals: RefCell::default(),
+            objects: RefCell::default(),
+            next_id: Cell::new(1),
+            panic: RefCell::default(),
+            notes: RefCell::default(),
+            calls: RefCell::default(),
+        })
+    }
+
+    /// Gives it the vm that maps and programs go to, once.
+    pub(crate) fn set_vm(&self, vm: Rc<Vm>, ksyms: Vec<(String, u64)>) {
+        let _ = self.vm.set(vm);
+        let _ = self.ksyms.set(ksyms);
+    }
+
+    fn ksyms(&self) -> &[(String, u64)] {
+        self.ksyms.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Programs that were refused, oldest first; those of libbpf's feature probes are not among them.
+    pub(crate) fn refusals(&self) -> Vec<ProgRefusal> {
+        self.refusals.borrow().clone()
+    }
+
+    fn vm(&self) -> Result<&Rc<Vm>, Errno> {
+        self.vm.get().ok_or(Errno::ENOSYS)
+    }
+
+    /// The kernel's types.
+    pub fn btf(&self) -> &Btf {
+        &self.config.vmlinux.btf
+    }
+
+    /// Calls of bpf(2) so far: command, answer.
+    pub fn calls(&self) -> Vec<(u32, i32)> {
+        self.calls.borrow().clone()
     }
 
     /// Possible CPUs.
@@ -80,8 +156,8 @@ impl Kernel {
     }
 
     /// The kernel's BTF, raw.
-    pub fn vmlinux_btf(&self) -> Rc<[u8]> {
-        self.config.vmlinux_btf.clone()
+    pub fn vmlinux_btf(&self) -> &[u8] {
+        &self.config.vmlinux.bytes
     }
 
     /// Why calls were refused, in words a person can act on, oldest first.
@@ -92,14 +168,22 @@ impl Kernel {
     /// The content of a file of the machine's, `None` when it has no such file.
     pub(crate) fn file(&self, path: &str) -> Option<Vec<u8>> {
         match path {
-            "/proc/config.gz" => Some(self.config.kconfig.clone().into_bytes()),
-            "/proc/kallsyms" => Some(self.config.kallsyms.clone().into_bytes()),
-            "/sys/kernel/btf/vmlinux" => Some(self.config.vmlinux_btf.to_vec()),
+            "/proc/config.gz" => Some(kconfig::kconfig_text().into_bytes()),
+            "/proc/kallsyms" => Some(self.kallsyms().into_bytes()),
+            "/sys/kernel/btf/vmlinux" => Some(self.vmlinux_btf().to_vec()),
             "/sys/devices/system/cpu/possible"
             | "/sys/devices/system/cpu/present"
             | "/sys/devices/system/cpu/online" => Some(self.cpu_list().into_bytes()),
             _ => None,
         }
+    }
+
+    fn kallsyms(&self) -> String {
+        let mut text = String::new();
+        for (name, addr) in self.ksyms() {
+            let _ = writeln!(text, "{addr:016x} D {name}");
+        }
+        text
     }
 
     fn cpu_list(&self) -> String {
@@ -119,10 +203,10 @@ impl Kernel {
         self.notes.borrow_mut().push(text);
     }
 
-    /// Whether a fixed mapping of this descriptor may replace what is there: the initial image that libbpf mapped itself.
+    /// Whether a fixed mapping of this descriptor may replace what is there: yes for the initial image of a map, which libbpf
+    /// mapped itself; no for an arena, whose address comes from the object file.
     pub(crate) fn may_replace_mapping(&self, fd: i32) -> bool {
-        let _ = fd;
-        true
+        matches!(self.map_at(fd), Ok(map) if !map.is_arena())
     }
 
     pub(crate) fn note_refused_mapping(&self, addr: u64, len: u64) {
@@ -135,6 +219,7 @@ impl Kernel {
     /// bpf(2): the answer, or the negated errno.
     pub(crate) fn bpf(&self, command: u32, attr: u64, size: u32) -> i32 {
         let answer = self.decode(command, attr, size);
+        self.calls.borrow_mut().push((command, answer.map_or_else(|e| -e.0, |v| v)));
         let name = COMMANDS.get((command & !cmd::COMMON_ATTRS) as usize).map_or("?", |c| c.0);
         match answer {
             Ok(value) => {
@@ -156,7 +241,7 @@ impl Kernel {
         if !given.ends_at(end) {
             return Err(Errno::EINVAL);
         }
-        self.dispatch(command, &given)
+        self.dispatch(command, &given, attr)
     }
 
     /// Steps: 1. more than a page is silly; 2. what is behind the fields we know must be zero; 3. the rest is copied.
@@ -172,13 +257,36 @@ impl Kernel {
         Ok(Attr::new(&bytes[..known]))
     }
 
-    fn dispatch(&self, command: u32, a: &Attr) -> Result<i32, Errno> {
-        let _ = a;
+    fn dispatch(&self, command: u32, a: &Attr, uattr: u64) -> Result<i32, Errno> {
         match command {
+            cmd::MAP_CREATE => self.map_create(a),
+            cmd::MAP_LOOKUP_ELEM => self.map_lookup_elem(a),
+            cmd::MAP_UPDATE_ELEM => self.map_update_elem(a),
+            cmd::MAP_DELETE_ELEM => self.map_delete_elem(a),
+            cmd::MAP_GET_NEXT_KEY => self.map_get_next_key(a),
+            cmd::MAP_LOOKUP_AND_DELETE_ELEM => self.map_lookup_and_delete_elem(a),
+            cmd::MAP_LOOKUP_BATCH
+            | cmd::MAP_LOOKUP_AND_DELETE_BATCH
+            | cmd::MAP_UPDATE_BATCH
+            | cmd::MAP_DELETE_BATCH => self.map_batch(command, a, uattr),
+            cmd::MAP_FREEZE => self.map_freeze(a),
+            cmd::PROG_LOAD => self.prog_load(a, uattr),
+            cmd::PROG_BIND_MAP => self.prog_bind_map(a),
+            cmd::PROG_TEST_RUN => self.prog_test_run(a, uattr),
+            cmd::PROG_ASSOC_STRUCT_OPS => self.prog_assoc_struct_ops(a),
+            cmd::BTF_LOAD => self.btf_load(a, uattr),
+            cmd::LINK_CREATE => self.link_create(a),
+            cmd::LINK_DETACH => self.link_detach(a),
+            cmd::RAW_TRACEPOINT_OPEN => self.raw_tracepoint_open(a),
+            cmd::OBJ_GET_INFO_BY_FD => self.obj_get_info(a, uattr),
             cmd::PROG_GET_NEXT_ID | cmd::MAP_GET_NEXT_ID | cmd::BTF_GET_NEXT_ID | cmd::LINK_GET_NEXT_ID => {
                 Err(Errno::ENOENT)
             }
-            cmd::TOKEN_CREATE => Err(Errno::EOPNOTSUPP),
+            cmd::PROG_GET_FD_BY_ID | cmd::MAP_GET_FD_BY_ID | cmd::BTF_GET_FD_BY_ID => {
+                self.fd_by_id(command, a)
+            }
+            cmd::OBJ_GET => Err(Errno::ENOENT),
+            cmd::OBJ_PIN | cmd::TOKEN_CREATE => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::EINVAL),
         }
     }

@@ -1,0 +1,56 @@
+//! Why an object could not be opened, set up or loaded.
+
+use crate::elf::ElfError;
+use crate::globals::SetError;
+use crate::hook::NotHooked;
+
+/// What went wrong, where, and what to try.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[allow(missing_docs)] // the messages say what the fields are
+pub enum LoadError {
+    /// Sextant was built without its hook.
+    #[error(transparent)]
+    NotHooked(#[from] NotHooked),
+    /// The file is not a whole BPF object.
+    #[error(transparent)]
+    Elf(#[from] ElfError),
+    /// libbpf could not open it.
+    #[error("libbpf cannot open this object ({errno}): {}", .messages.join("; "))]
+    Open { errno: String, messages: Vec<String> },
+    /// What libbpf says of its types cannot be read.
+    #[error("the object's BTF: {why}")]
+    Btf { why: String },
+    /// Several ops tables and no choice.
+    #[error("the object holds several ops tables: {}; choose one with --ops", .names.join(", "))]
+    AmbiguousOps { names: Vec<String> },
+    /// No ops table of that name.
+    #[error("the object has no ops table '{name}'; it has {}", .have.join(", "))]
+    UnknownOps { name: String, have: Vec<String> },
+    /// Only struct_ops of other subsystems.
+    #[error(
+        "'{name}' is a {struct_name}, which is no scheduler: a struct sched_ext_ops (or sched_ext_ops_cid) is needed"
+    )]
+    ForeignOps { name: String, struct_name: String },
+    /// A kfunc that the object cannot do without and that does not exist here.
+    #[error(
+        "the object needs the kernel function {}, which Sextant does not have; an object that can do without declares it __weak and \
+         tests it with bpf_ksym_exists()", .names.join(", ")
+    )]
+    MissingKfunc { names: Vec<String> },
+    /// A program was refused, in the verifier's words.
+    #[error("program '{prog}' was refused ({errno}):\n{log}")]
+    Refused { prog: String, errno: String, log: String },
+    /// Something else failed during load or attach.
+    #[error("{step} failed ({errno}): {}", .messages.join("; "))]
+    Load { step: &'static str, errno: String, messages: Vec<String> },
+    /// A global could not be set.
+    #[error(transparent)]
+    Set(#[from] SetError),
+}
+
+impl LoadError {
+    /// Whether the answer is "no" to a readable object (exit status 1), rather than a wrong invocation (2).
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, LoadError::Refused { .. })
+    }
+}
