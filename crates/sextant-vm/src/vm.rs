@@ -150,10 +150,9 @@ impl Vm {
         prog.ok_or_else(|| Trap::bare(TrapKind::NoProg(id.0)))
     }
 
-    /// Runs a program with its context: `args` are the words that r1 points to.
+    /// Runs a program with its context: `args` are the words that r1 points to, at most 32.
     pub fn run(&self, prog: ProgId, args: &[u64], host: &mut dyn Host) -> Result<Run, Trap> {
-        let mut ctx: Vec<u8> = args.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.enter(prog, 0, Entry::Ctx(&mut ctx), host)
+        self.enter(prog, 0, Entry::Words(args), host)
     }
 
     /// Runs a program with a context it may write (BPF_PROG_TEST_RUN of a syscall program); `ctx` gets the result.
@@ -170,6 +169,14 @@ impl Vm {
         host: &mut dyn Host,
     ) -> Result<Run, Trap> {
         self.enter(prog, insn, Entry::Args(args), host)
+    }
+
+    /// Calls the function that a program's function pointer means (the callback argument of a kfunc).
+    pub fn call_pointer(&self, func: u64, args: [u64; 5], host: &mut dyn Host) -> Result<Run, Trap> {
+        match decode::func_at(func) {
+            Some((prog, insn)) => self.call_function(prog, insn, args, host),
+            None => Err(Trap::bare(TrapKind::BadInsn("the callback is not a function"))),
+        }
     }
 
     /// Calls a map element's callback: (map, key, value).
@@ -224,6 +231,16 @@ impl Vm {
                 exec.entry_args = 3;
                 [map, exec.key_addr(key), value, 0, 0]
             }
+            Entry::Words(words) if words.len() * 8 <= CTX_INLINE => {
+                exec.entry_args = 1;
+                let addr = stack + STACK_BLOCK;
+                self.region.object_add(addr, words.len() as u64 * 8, CTX_INLINE as u64, 1);
+                for (at, word) in words.iter().enumerate() {
+                    self.region.store(addr + at as u64 * 8, 8, *word);
+                }
+                [addr, 0, 0, 0, 0]
+            }
+            Entry::Words(_) => return Err(Trap::bare(TrapKind::BadArg("run", "too many arguments"))),
             Entry::Ctx(ctx) => {
                 let addr = self.ctx_put(stack, ctx).map_err(no_memory)?;
                 exec.entry_args = 1;
@@ -274,6 +291,8 @@ const CTX_INLINE: usize = 256;
 
 /// How a program is entered.
 enum Entry<'a> {
+    /// r1 = address of these words.
+    Words(&'a [u64]),
     /// r1 = address of these bytes, which are copied back.
     Ctx(&'a mut [u8]),
     /// r1..r5.

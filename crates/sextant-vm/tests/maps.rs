@@ -312,9 +312,12 @@ fn special_fields_stay_the_kernels() {
     let read = vm.map_lookup(id, &key(0), 0).expect("there");
     assert_eq!(&read[4..16], &[0; 12], "neither lock nor pointer is shown");
     assert_eq!(vm.map_freeze(id), Err(Errno::ENOTSUPP));
-    vm.map_free(id);
+    vm.map_update(id, &key(0), &[0; 24], BPF_ANY).expect("an update drops what the value owned");
     let dropped = vm.take_dropped_kptrs();
     assert_eq!(dropped, [sextant_vm::DroppedKptr { btf_id: 7, addr: 0x1234 }]);
+    vm.region().store(base + 8, 8, 0x1234);
+    vm.map_free(id);
+    assert_eq!(vm.take_dropped_kptrs(), dropped);
     assert_eq!(vm.take_dropped_kptrs(), []);
     let id = make(&vm, hash);
     vm.map_update(id, &key(0), &[0xff; 24], BPF_ANY).expect("an element");

@@ -98,7 +98,7 @@ pub(super) fn push(exec: &mut Exec<'_>, [map, value, flags, ..]: [u64; 5]) -> Re
         return Err(TrapKind::BadArg("bpf_map_push_elem", "neither a queue nor a stack"));
     };
     let value = exec.bytes(value, map.spec.value_size as usize)?;
-    status(queue.borrow_mut().push(&value, flags))
+    status(queue.borrow_mut().push(exec.region, &value, flags))
 }
 
 pub(super) fn pop(exec: &mut Exec<'_>, [map, value, ..]: [u64; 5]) -> Result<u64, TrapKind> {
@@ -118,7 +118,7 @@ fn take(exec: &mut Exec<'_>, name: &'static str, map: u64, out: u64, remove: boo
     let size = map.spec.value_size as usize;
     exec.region.check(out, size as u64, crate::Access::Write)?;
     let mut queue = queue.borrow_mut();
-    let got = if remove { queue.pop() } else { queue.peek().map(<[u8]>::to_vec) };
+    let got = if remove { queue.pop(exec.region) } else { queue.peek(exec.region) };
     let errno = got.as_ref().err().copied();
     exec.region.bpf_write(out, &got.unwrap_or_else(|_| vec![0; size]))?;
     status(errno.map_or(Ok(()), Err))

@@ -52,6 +52,7 @@ impl Vm {
                     return Err(Errno::EEXIST);
                 }
                 self.store_value(map, value, val);
+                self.drop_fields(map, value);
                 Ok(())
             }
             Kind::Hash(_) => {
@@ -59,7 +60,7 @@ impl Vm {
                 self.store_value(map, value, val);
                 Ok(())
             }
-            Kind::Queue(q) if key.is_empty() => q.borrow_mut().push(val, flags),
+            Kind::Queue(q) if key.is_empty() => q.borrow_mut().push(&self.region, val, flags),
             _ => Err(Errno::EINVAL),
         }
     }

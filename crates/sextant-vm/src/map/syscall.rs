@@ -41,7 +41,7 @@ impl Vm {
             }
             BPF_MAP_TYPE_ARRAY_OF_MAPS => Kind::Array(Array::new(region, spec, 8, cpus)?),
             BPF_MAP_TYPE_HASH_OF_MAPS => Kind::Hash(Hash::new(spec, 8, cpus).into()),
-            BPF_MAP_TYPE_QUEUE | BPF_MAP_TYPE_STACK => Kind::Queue(Queue::new(spec)?.into()),
+            BPF_MAP_TYPE_QUEUE | BPF_MAP_TYPE_STACK => Kind::Queue(Queue::new(region, spec)?.into()),
             BPF_MAP_TYPE_TASK_STORAGE | BPF_MAP_TYPE_CGRP_STORAGE => {
                 Kind::Storage(Storage::new(spec.value_size).into())
             }
@@ -110,7 +110,7 @@ impl Vm {
         }
         self.check_key(&map, key)?;
         match &map.kind {
-            Kind::Queue(q) => q.borrow_mut().peek().map(<[u8]>::to_vec),
+            Kind::Queue(q) => q.borrow().peek(&self.region),
             Kind::Blob(bytes) => Ok(bytes.borrow().clone()),
             Kind::Storage(_) => Err(Errno::EBADF),
             _ => self.user_value(&map, key),
@@ -201,7 +201,7 @@ impl Vm {
         let map = self.map_for_write(id)?;
         self.check_key(&map, key)?;
         match &map.kind {
-            Kind::Queue(q) => q.borrow_mut().pop(),
+            Kind::Queue(q) => q.borrow_mut().pop(&self.region),
             Kind::Hash(_) => {
                 let value = self.user_value(&map, key)?;
                 self.elem_delete(&map, key).map(|()| value)

@@ -91,6 +91,19 @@ impl Region {
         Ok(addr)
     }
 
+    /// Memory that programs may write, for `bpf_obj_new` and the like. Zeroed; ENOMEM.
+    pub fn heap_alloc(&self, size: u32) -> Result<u64, Errno> {
+        self.alloc_slot(Zone::Heap, size.into())
+    }
+
+    /// Frees what `heap_alloc` gave, at the end of the RCU section if one is open.
+    ///
+    /// # Panics
+    /// When it is not memory of the heap.
+    pub fn heap_free(&self, addr: u64, size: u32) {
+        self.free_slot(Zone::Heap, addr, size.into());
+    }
+
     /// Frees such an object, at the end of the RCU section if one is open.
     pub(crate) fn free_slot(&self, zone: Zone, addr: u64, size: u64) {
         if self.rcu_depth.get() > 0 {
@@ -102,6 +115,7 @@ impl Region {
 
     /// Poisons a slot and puts it at the end of its queue.
     pub(super) fn poison(&self, zone: Zone, addr: u64, size: u64) {
+        assert!(addr.wrapping_sub(zone.start()) < ZONE_LEN, "{addr:#x} is not in zone {zone:?}");
         let stride = self.stride(zone, size);
         self.fill(addr, stride, POISON);
         self.object_remove(addr, stride);
