@@ -17,6 +17,25 @@ pub type KMem = sextant_vm::Region;
 #[cfg(not(feature = "bpf"))]
 pub type KMem = crate::native::VecMem;
 
+/// Memory for a machine whose policy, if any, is native. (With a vm, use the vm's own region.) Fails with the host's errno when
+/// it gives no address space.
+#[cfg(feature = "bpf")]
+pub fn new_kmem() -> Result<Rc<KMem>, i32> {
+    use sextant_abi::types::{CType, TaskStruct};
+    sextant_vm::Region::new(sextant_vm::RegionConfig {
+        task_size: <TaskStruct as CType>::SIZE,
+        task_writable: Vec::new(), // there are no programs
+        sanitize: false,
+    })
+    .map_err(|errno| errno.0)
+}
+
+/// Memory for a machine whose policy, if any, is native.
+#[cfg(not(feature = "bpf"))]
+pub fn new_kmem() -> Result<Rc<KMem>, i32> {
+    Ok(Rc::new(KMem::new()))
+}
+
 /// What stays fixed for a run.
 #[derive(Clone, Debug)]
 pub struct Config {

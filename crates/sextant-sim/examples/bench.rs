@@ -1,5 +1,5 @@
 //! How fast the machine is: host time per simulated switch, and how many times real time, with 16 hogs, 32 sleepers and 8
-//! ping-pong pairs on 8 CPUs. `cargo run --release --example bench --no-default-features -p sextant-sim [virtual seconds]`
+//! ping-pong pairs on 8 CPUs. `cargo run --release --example bench -p sextant-sim [virtual seconds]`
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use sextant_abi::Ns;
 use sextant_sched::Ops;
 use sextant_sched::native::Fifo;
-use sextant_sched::sched::KMem;
+use sextant_sched::sched::new_kmem;
 use sextant_sim::workload::{Action, Phase, SemId, TaskSpec};
 use sextant_sim::{NoSink, SimConfig, Simulation, Workload};
 
@@ -31,14 +31,10 @@ fn workload(seconds: u64) -> Workload {
     w
 }
 
-#[cfg(not(feature = "bpf"))]
-fn mem() -> Rc<KMem> {
-    Rc::new(KMem::new())
-}
-
 fn measure(name: &str, seconds: u64, ops: Option<Rc<dyn Ops>>) {
+    let mem = new_kmem().expect("the host has address space");
     let mut sim =
-        Simulation::new(SimConfig::default(), &workload(seconds), mem()).expect("the workload is fine");
+        Simulation::new(SimConfig::default(), &workload(seconds), mem).expect("the workload is fine");
     if let Some(ops) = ops {
         sim.attach(ops, &mut NoSink).expect("nothing is attached yet");
     }

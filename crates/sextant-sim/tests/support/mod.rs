@@ -4,19 +4,13 @@
 use std::rc::Rc;
 
 use sextant_abi::{CpuId, Ns};
-use sextant_sched::sched::KMem;
+use sextant_sched::sched::{KMem, new_kmem};
 use sextant_sched::{Event, Sched, TaskId};
 use sextant_sim::workload::{Action, CondId, Phase, SemId, TaskSpec};
 use sextant_sim::{EventSink, NoSink, Outcome, SimConfig, Simulation, Workload};
 
-#[cfg(not(feature = "bpf"))]
 pub fn mem() -> Rc<KMem> {
-    Rc::new(KMem::new())
-}
-
-#[cfg(feature = "bpf")]
-pub fn mem() -> Rc<KMem> {
-    support_region()
+    new_kmem().expect("the host has address space")
 }
 
 pub fn config(nr_cpus: u32, seed: u64) -> SimConfig {
