@@ -19,12 +19,13 @@ pub trait Host {
     fn prandom_u32(&mut self) -> u32;
     /// `bpf_printk` output: one line without newline.
     fn printk(&mut self, text: &str);
-    /// Calls kfunc `id` (index in the kfunc table of `sextant-abi`). An `Err` ends the program (a trap).
+    /// Calls kfunc `id` (index in the kfunc table of `sextant-abi`). An `Err` ends the program: [`Trap::kfunc`], whose place the vm
+    /// fills in, or the trap of a program that the kfunc ran. `vm.insns()` is exact.
     fn kfunc(&mut self, vm: &Vm, id: u32, args: [u64; 5]) -> Result<u64, Trap>;
     /// Arms timer at BPF address `timer` (its `bpf_timer`): absolute virtual time, CPU pinned or not.
     fn timer_start(&mut self, timer: u64, at_ns: u64, pinned: bool);
     /// Cancels; whether it was armed.
     fn timer_cancel(&mut self, timer: u64) -> bool;
-    /// Takes a reference on the kernel object at this address (a kptr moved into a map keeps its own); false if there is none.
+    /// Whether a task lives at this address (its usage count is not zero): storage is made for living tasks only.
     fn task_alive(&self, task: u64) -> bool;
 }

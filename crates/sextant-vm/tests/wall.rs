@@ -6,7 +6,7 @@ use host::{TestHost, run, vm};
 use sextant_abi::{Mem, ObjKind, Reloc};
 use sextant_vm::map::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY};
 use sextant_vm::region::{TAG, Zone};
-use sextant_vm::{Access, MapSpec, TrapKind, Vm, Why};
+use sextant_vm::{Access, MapId, MapSpec, TrapKind, Vm, Why};
 
 fn why(vm: &Vm, addr: u64, size: u64, access: Access) -> Option<Why> {
     vm.region().check(addr, size, access).err().map(|f| f.why)
@@ -218,6 +218,27 @@ fn a_large_map_costs_what_is_touched() {
     let resident: u64 = statm.split(' ').nth(1).and_then(|p| p.parse().ok()).expect("pages");
     assert!(resident * 4096 < 60 << 20, "{resident} pages resident");
     assert_eq!(base & 4095, 0);
+}
+
+#[test]
+fn a_freed_maps_pages_go_back() {
+    let vm = vm(false);
+    let neighbour = array(&vm, 100, 1, 0);
+    vm.region().store(neighbour, 8, 3);
+    for (id, flags) in [(2, 0), (4, BPF_F_MMAPABLE)] {
+        let base = array(&vm, 64 << 10, 1, flags);
+        let after = array(&vm, 8, 1, 0);
+        vm.region().store(after, 8, 4);
+        let fd = vm.map_fd(MapId(id));
+        for page in 0..16 {
+            vm.region().store(base + page * 4096 + 2048, 8, 1);
+        }
+        assert_eq!(fd.is_some(), flags != 0);
+        vm.map_free(MapId(id));
+        assert_eq!(vm.region().load(base + 8 * 4096 + 2048, 8), 0, "flags {flags}");
+        assert_eq!((vm.region().load(neighbour, 8), vm.region().load(after, 8)), (3, 4));
+        drop(fd);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 use crate::Errno;
 use crate::map::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, MapSpec, is_percpu};
-use crate::region::{Region, Zone};
+use crate::region::{PAGE, Region, Zone};
 
 /// Where an array's values are.
 pub(crate) struct Array {
@@ -64,6 +64,11 @@ impl Array {
     /// Bytes of all values together.
     pub(crate) fn len(&self) -> u64 {
         u64::from(self.max_entries) * u64::from(self.cpus) * self.stride
+    }
+
+    /// Bytes that were allocated for them.
+    pub(crate) fn block_len(&self) -> u64 {
+        if self.fd.is_some() { self.len().next_multiple_of(PAGE) } else { self.len() }
     }
 
     pub(crate) fn base(&self) -> u64 {

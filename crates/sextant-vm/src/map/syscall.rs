@@ -50,7 +50,7 @@ impl Vm {
         })
     }
 
-    /// Drops a map whose last reference is gone. Its memory is not reused (arrays); elements and timers end.
+    /// Drops a map whose last reference is gone. Elements and timers end; an array's addresses are not used again.
     pub fn map_free(&self, id: MapId) {
         let map = self.maps.borrow_mut().get_mut(id.0 as usize).and_then(Option::take);
         if let Some(map) = map {
@@ -58,6 +58,9 @@ impl Vm {
             self.region.object_remove(map.addr, 1);
             if let Kind::Array(a) = &map.kind {
                 self.region.object_remove(a.base(), 1);
+                if !self.is_running() {
+                    self.region.release_block(a.base(), a.block_len());
+                }
             }
         }
     }

@@ -56,6 +56,15 @@ impl Reserve {
         unsafe { rustix::mm::mprotect(self.at(off, len), len as usize, flags) }.map_err(errno)
     }
 
+    /// Gives the memory behind `off..off + len` (whole pages) back; it reads as zeroes from now on.
+    pub(crate) fn discard(&self, off: u64, len: u64) -> Result<(), Errno> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: as in `map_file`: ours, and nobody holds a reference into it.
+        unsafe { rustix::mm::mmap_anonymous(self.at(off, len), len as usize, prot, flags) }.map_err(errno)?;
+        Ok(())
+    }
+
     /// Puts the file's first `len` bytes at `off`.
     pub(crate) fn map_file(&self, off: u64, len: u64, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;

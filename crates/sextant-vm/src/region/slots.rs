@@ -47,6 +47,16 @@ impl Region {
         Ok((addr, fd))
     }
 
+    /// Gives the memory of a block that nobody uses any more back to the host, except the pages it shares. Its addresses
+    /// are not given out again and read as zeroes.
+    pub(crate) fn release_block(&self, addr: u64, size: u64) {
+        let start = (addr & MASK).next_multiple_of(PAGE);
+        let end = ((addr & MASK) + size) / PAGE * PAGE;
+        if start < end {
+            let _ = self.host.discard(start, end - start); // else it costs memory, nothing more
+        }
+    }
+
     fn commit(&self, zone: Zone, end: u64) -> Result<(), Errno> {
         let committed = &self.committed[zone as usize];
         let from = committed.get();
