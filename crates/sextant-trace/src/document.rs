@@ -180,7 +180,7 @@ mod tests {
         report.tasks.truncate(1);
         report.trace_hash = "00ff".into();
         let text = serde_json::to_string(&Document::from(&report)).unwrap();
-        expect_test::expect![[r#"{"format":1,"scheduler":"simple","workload":"mixed","cpus":2,"seed":7,"duration_ns":2000000000,"exit":{"kind":"UNREG","kind_value":64,"code":0,"reason":"unregistered from user space","msg":""},"tasks":[{"name":"hog","pid":1000,"nice":0,"weight":1024,"run_ns":1900000000,"wait_ns":100000000,"wakeups":0,"wakeup_latency_ns":{"p50":0,"p90":0,"p99":0,"p999":0,"max":0},"switches":700,"migrations":33}],"system_tasks":[],"cpus_stats":[{"cpu":0,"busy_ns":2000000000,"switches":9},{"cpu":1,"busy_ns":1993000000,"switches":9}],"ops":{"select_cpu":{"calls":605,"insns":8000}},"events":{"SCX_EV_BYPASS_ACTIVATE":0,"SCX_EV_REFILL_SLICE_DFL":12},"trace_hash":"00ff"}"#]].assert_eq(&text);
+        expect_test::expect![[r#"{"format":1,"scheduler":"simple","workload":"mixed","cpus":2,"seed":7,"duration_ns":2000000000,"exit":{"kind":"UNREG","kind_value":64,"code":0,"reason":"unregistered from user space","msg":""},"tasks":[{"name":"hog","pid":1000,"nice":0,"weight":100,"run_ns":1900000000,"wait_ns":100000000,"wakeups":0,"wakeup_latency_ns":{"p50":0,"p90":0,"p99":0,"p999":0,"max":0},"switches":700,"migrations":33}],"system_tasks":[],"cpus_stats":[{"cpu":0,"busy_ns":2000000000,"switches":9},{"cpu":1,"busy_ns":1993000000,"switches":9}],"ops":{"select_cpu":{"calls":605,"insns":8000}},"events":{"SCX_EV_BYPASS_ACTIVATE":0,"SCX_EV_REFILL_SLICE_DFL":12},"trace_hash":"00ff"}"#]].assert_eq(&text);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! file is an error with line and column, never a panic.
 #![forbid(unsafe_code)]
 
+pub mod demand;
 pub mod document;
 pub mod ideal;
 pub mod lenient;

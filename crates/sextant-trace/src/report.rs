@@ -5,7 +5,7 @@
 
 use sextant_abi::ExitInfo;
 
-use crate::ideal::{Demand, Observed, ideal_shares};
+use crate::ideal::{Demand, ideal_shares};
 
 /// A run and its result.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +55,8 @@ pub struct TaskRow {
     pub run_ns: u64,
     /// Time runnable but not running.
     pub wait_ns: u64,
-    /// Time from its start to its end.
-    pub alive_ns: u64,
+    /// Time on a CPU that it would have used if it never waited.
+    pub want_ns: u64,
     /// How often it was woken.
     pub wakeups: u64,
     /// From wakeup to running.
@@ -123,10 +123,8 @@ impl Report {
 
     /// CPU time that each of the workload's tasks would ideally have got, in the order of `tasks`.
     pub fn ideal_run_ns(&self) -> Vec<u64> {
-        let want =
-            |t: &TaskRow| Observed { run_ns: t.run_ns, wait_ns: t.wait_ns, alive_ns: t.alive_ns }.want_ns();
-        let demands: Vec<Demand> =
-            self.tasks.iter().map(|t| Demand { weight: t.load_weight, want_ns: want(t) }).collect();
+        let demand = |t: &TaskRow| Demand { weight: t.load_weight, want_ns: t.want_ns };
+        let demands: Vec<Demand> = self.tasks.iter().map(demand).collect();
         ideal_shares(&demands, self.capacity_ns())
     }
 }

@@ -229,7 +229,7 @@ pub(crate) mod tests {
             load_weight: weight,
             run_ns,
             wait_ns,
-            alive_ns: 2 * s,
+            want_ns: if name == "hog" { 2 * s } else { run_ns },
             wakeups: if name == "hog" { 0 } else { 605 },
             latency: Latency::default(),
             switches: 700,

@@ -9,6 +9,7 @@ mod duration;
 mod inspect;
 mod interrupt;
 mod list;
+mod object;
 mod scheduler;
 mod sim;
 mod sink;

@@ -1,6 +1,5 @@
 //! The scheduler of a run: from its name or file to a machine that it schedules.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use anyhow::anyhow;
@@ -13,8 +12,9 @@ use sextant_sim::{Outcome, SimConfig, Simulation, Workload};
 use sextant_vm::{Vm, VmConfig};
 
 use crate::cli::SimArgs;
+use crate::object::{self, How, Object};
 use crate::sink::Sink;
-use crate::source::{self, Source};
+use crate::source;
 use crate::status::{Failure, Status};
 
 /// Names of policies written in Rust, for tests of the class without BPF.
@@ -27,7 +27,7 @@ pub enum Scheduler {
     /// A policy in Rust.
     Native(Rc<dyn Ops>),
     /// A BPF object.
-    Bpf(Source<Cow<'static, [u8]>>),
+    Bpf(Object),
 }
 
 /// A machine, and the policy on it if there is one.
@@ -68,7 +68,10 @@ impl Scheduler {
         let ops = match self {
             Scheduler::Fair => None,
             Scheduler::Native(ops) => Some(ops.clone()),
-            Scheduler::Bpf(object) => Some(load(object, args, &vm, &sim)?),
+            Scheduler::Bpf(object) => {
+                let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &args.sets };
+                Some(object::load(object, &how, &vm)?)
+            }
         };
         if let Some(ops) = &ops {
             sim.attach(ops.clone(), sink).map_err(refused)?;
@@ -80,21 +83,6 @@ impl Scheduler {
 /// A scheduler that the kernel does not attach.
 fn refused(error: EnableError) -> Failure {
     Failure { status: Status::No, error: anyhow!("the scheduler was refused: {error}") }
-}
-
-/// The place where the loader (`sextant-uapi`) and the binding (`sextant_sched::bpf`) meet.
-fn load(
-    object: &Source<Cow<'static, [u8]>>,
-    _args: &SimArgs,
-    _vm: &Rc<Vm>,
-    _sim: &Simulation,
-) -> Result<Rc<dyn Ops>, Failure> {
-    let what = format!(
-        "{} ({} bytes): BPF schedulers are not joined yet; try fair",
-        object.name,
-        object.content.len()
-    );
-    Err(Failure::usage(what))
 }
 
 fn vm(args: &SimArgs) -> Result<Vm, Failure> {

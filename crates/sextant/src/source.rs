@@ -32,7 +32,8 @@ pub fn scheduler(arg: &str) -> Result<Option<Source<Cow<'static, [u8]>>>, Failur
         return Ok(None);
     }
     if let Some(b) = builtin::find(SCHEDULERS, arg) {
-        return Ok(Some(Source { name, content: Cow::Borrowed(b.content) }));
+        // A copy of its own: included bytes may lie at any address, and an ELF reader wants them aligned.
+        return Ok(Some(Source { name, content: Cow::Owned(b.content.to_vec()) }));
     }
     if arg.ends_with(".json") {
         let what =

@@ -3,6 +3,8 @@
 use sextant_abi::tables::task::{WEIGHT_IDLEPRIO, nice_to_load_weight};
 use sextant_sim::workload::{Policy, SpecId, TaskSpec};
 use sextant_sim::{CpuResult, Outcome, TaskResult, Workload};
+use sextant_trace::demand::alone_ns;
+use sextant_trace::ideal::Observed;
 use sextant_trace::report::{CpuRow, GroupRow, Latency, OpRow, Report, TaskRow};
 
 use crate::cli::SimArgs;
@@ -44,7 +46,7 @@ fn task(t: &TaskResult, workload: &Workload) -> TaskRow {
         load_weight: load_weight(t, workload),
         run_ns: t.run_ns,
         wait_ns: t.wait_ns,
-        alive_ns: t.alive_ns,
+        want_ns: want_ns(t, workload),
         wakeups: t.wakeups,
         latency: t.latency.map_or_else(Latency::default, latency),
         switches: t.switches,
@@ -52,10 +54,20 @@ fn task(t: &TaskResult, workload: &Workload) -> TaskRow {
     }
 }
 
+/// What the task would have used without waiting: what its description says, else what was seen suggests.
+fn want_ns(t: &TaskResult, workload: &Workload) -> u64 {
+    let described = spec(t, workload).and_then(|spec| alone_ns(spec, t.alive_ns));
+    let seen = Observed { run_ns: t.run_ns, wait_ns: t.wait_ns, alive_ns: t.alive_ns };
+    described.unwrap_or_else(|| seen.want_ns())
+}
+
+fn spec<'a>(t: &TaskResult, workload: &'a Workload) -> Option<&'a TaskSpec> {
+    t.spec.and_then(|SpecId(i)| workload.tasks.get(i as usize))
+}
+
 /// The weight of the fair class, finer than `scx.weight`.
 fn load_weight(t: &TaskResult, workload: &Workload) -> u64 {
-    let spec = t.spec.and_then(|SpecId(i)| workload.tasks.get(i as usize));
-    match spec {
+    match spec(t, workload) {
         Some(spec) if spec.policy == Policy::Idle => u64::from(WEIGHT_IDLEPRIO),
         _ => u64::from(nice_to_load_weight(t.nice)),
     }

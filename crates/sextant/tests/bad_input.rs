@@ -66,7 +66,11 @@ fn workloads() {
     check("syntax", "{\"tasks\": \n{\"t\" {}}}", &["2:6", "expected `:`"]);
     check("cpu", "{\"tasks\": {\"t\": {\"run\": 1, \"cpus\": [8]}}}", &["1:", "CPU 8", "--cpus"]);
     check("value", "{\"tasks\": {\"t\": {\"run\": \"long\"}}}", &["\"run\"", "whole number"]);
-    check("lock", "{\"tasks\": {\"t\": {\"run\": 1,\n\"lock\": \"m\"}}}", &["2:1", "\"lock\"", "--skip-unsupported"]);
+    check(
+        "lock",
+        "{\"tasks\": {\"t\": {\"run\": 1,\n\"lock\": \"m\"}}}",
+        &["2:1", "\"lock\"", "--skip-unsupported"],
+    );
     check("empty", "", &["1:1", "end of the file"]);
     check("forever", "{\"tasks\": {\"t\": {\"resume\": \"x\"}}}", &["\"t\"", "forever"]);
     let binary = scratch("binary.json", b"{\n\xff\xfe}");
@@ -75,7 +79,10 @@ fn workloads() {
 
 #[test]
 fn skip_unsupported_goes_on_with_a_warning() {
-    let path = workload("skipped", "{\"tasks\": {\"t\": {\"run\": 1000,\n\"lock\": \"m\"}}, \"global\": {\"duration\": 1}}");
+    let path = workload(
+        "skipped",
+        "{\"tasks\": {\"t\": {\"run\": 1000,\n\"lock\": \"m\"}}, \"global\": {\"duration\": 1}}",
+    );
     let run = sextant(&["sim", "fair", &path, "--skip-unsupported"]).expect(0);
     assert!(run.stderr.contains("WARN") && run.stderr.contains("2:1: action \"lock\""), "{}", run.stderr);
     assert!(run.stdout.contains("TASKS"));
@@ -102,7 +109,8 @@ fn wrong_byte_order() {
 
 /// Ends of sections, of the section table and of the header: the places where a reader looks next.
 fn boundaries(object: &[u8]) -> Vec<usize> {
-    let u = |at: usize, len: usize| object[at..at + len].iter().rev().fold(0usize, |n, &b| n << 8 | b as usize);
+    let u =
+        |at: usize, len: usize| object[at..at + len].iter().rev().fold(0usize, |n, &b| n << 8 | b as usize);
     let (table, count) = (u(0x28, 8), u(0x3c, 2));
     let mut cuts = vec![0, 1, 4, 16, 63, 64, table, object.len() - 1];
     for i in 0..count {
@@ -148,7 +156,8 @@ fn a_reader_that_goes_away_is_no_error() {
     use std::io::Read;
     use std::process::Stdio;
     let args = ["sim", "fair", "hogs", "--cpus", "512", "--json", "--duration", "1ms"];
-    let mut child = command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut child =
+        command().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let mut stdout = child.stdout.take().expect("piped");
     stdout.read_exact(&mut [0; 10]).expect("a first piece");
     drop(stdout);
@@ -165,7 +174,8 @@ fn interrupted_is_130() {
         .spawn()
         .expect("starts");
     std::thread::sleep(std::time::Duration::from_millis(500));
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    let kill =
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
     assert!(kill.success());
     assert_eq!(child.wait().expect("ends").code(), Some(130));
 }

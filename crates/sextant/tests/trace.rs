@@ -40,7 +40,10 @@ fn without_a_trace_file_the_hash_is_the_same() {
 #[test]
 fn the_document_has_every_member() {
     let doc = sim_json(&["fair", "hogs", "--cpus", "2", "--duration", "20ms", "--seed", "9"]);
-    assert_eq!((&doc["format"], &doc["scheduler"], &doc["workload"]), (&1.into(), &"fair".into(), &"hogs".into()));
+    assert_eq!(
+        (&doc["format"], &doc["scheduler"], &doc["workload"]),
+        (&1.into(), &"fair".into(), &"hogs".into())
+    );
     assert_eq!((&doc["cpus"], &doc["seed"], &doc["duration_ns"]), (&2.into(), &9.into(), &20_000_000.into()));
     assert!(doc["exit"].is_null());
     let tasks = doc["tasks"].as_array().expect("tasks");
@@ -67,7 +70,9 @@ fn the_table_fits_a_terminal_and_has_no_colours_in_a_pipe() {
 
 #[test]
 fn help_and_version_are_results() {
-    for (args, word) in [(&["--help"][..], "Exit status"), (&["sim", "--help"], "Examples"), (&["--version"], "sextant 0.")] {
+    for (args, word) in
+        [(&["--help"][..], "Exit status"), (&["sim", "--help"], "Examples"), (&["--version"], "sextant 0.")]
+    {
         let output = command().args(args).output().expect("starts");
         assert_eq!(output.status.code(), Some(0));
         assert!(String::from_utf8_lossy(&output.stdout).contains(word), "{args:?}");
@@ -84,7 +89,8 @@ fn built_in_workloads_run() {
     for name in ["mixed", "hogs", "bench-64", "partial"] {
         let doc = sim_json(&["fair", name, "--cpus", "128", "--duration", "200ms"]);
         for task in doc["tasks"].as_array().expect("tasks") {
-            let (run, wait) = (task["run_ns"].as_u64().unwrap_or(0), task["wait_ns"].as_u64().unwrap_or(u64::MAX));
+            let (run, wait) =
+                (task["run_ns"].as_u64().unwrap_or(0), task["wait_ns"].as_u64().unwrap_or(u64::MAX));
             assert!(run > 0 && wait < 20_000_000, "{name}: {task}");
         }
     }

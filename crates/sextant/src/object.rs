@@ -1,0 +1,85 @@
+//! From an object file to a scheduler: opened under libbpf, globals set, loaded into the vm, bound to the class.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::anyhow;
+use sextant_bpf::vmlinux::Vmlinux;
+use sextant_sched::Ops;
+use sextant_sched::bpf::{BpfOps, has_kfunc};
+use sextant_sched::ops::OpsParams;
+use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, open};
+use sextant_vm::Vm;
+
+use crate::source::Source;
+use crate::status::{Failure, Status};
+
+/// An object as `source` found it.
+pub type Object = Source<Cow<'static, [u8]>>;
+
+/// What an object is opened with.
+pub struct How<'a> {
+    /// Possible CPUs of the machine.
+    pub nr_cpus: u32,
+    /// Which of several ops maps.
+    pub ops: Option<&'a str>,
+    /// `NAME=VALUE`, in order.
+    pub sets: &'a [String],
+}
+
+/// The object, opened, with its globals set.
+pub fn prepare(object: &Object, how: &How) -> Result<Opened, Failure> {
+    let options = OpenOptions {
+        name: stem(&object.name),
+        ops: how.ops.map(str::to_string),
+        nr_cpus: how.nr_cpus,
+        vmlinux: Rc::new(Vmlinux::build(&has_kfunc)),
+    };
+    let mut opened = open(&object.content, &options).map_err(|e| failure(object, e))?;
+    for set in how.sets {
+        let Some((name, value)) = set.split_once('=') else {
+            return Err(Failure::usage(format!("--set {set}: no `=`; write --set NAME=VALUE")));
+        };
+        opened
+            .set(name.trim(), value)
+            .map_err(|e| Failure::usage(format!("--set {set}: {}: {e}", object.name)))?;
+    }
+    Ok(opened)
+}
+
+/// The scheduler, its programs in `vm`.
+pub fn load(object: &Object, how: &How, vm: &Rc<Vm>) -> Result<Rc<dyn Ops>, Failure> {
+    let opened = prepare(object, how)?;
+    let loaded = opened.load(vm.clone(), Vec::new()).map_err(|e| failure(object, e))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{}: {warning}", object.name);
+    }
+    Ok(Rc::new(bind(&loaded)))
+}
+
+fn bind(loaded: &Loaded) -> BpfOps {
+    let ops = &loaded.ops;
+    let params = OpsParams {
+        name: ops.name.clone(),
+        flags: ops.flags,
+        dispatch_max_batch: ops.dispatch_max_batch,
+        timeout_ms: ops.timeout_ms,
+        exit_dump_len: ops.exit_dump_len,
+        hotplug_seq: ops.hotplug_seq,
+        calls_switch_all: ops.calls_switch_all,
+    };
+    let progs: Vec<_> = ops.progs.iter().map(|(&op, &prog)| (op, prog)).collect();
+    BpfOps::new(loaded.vm.clone(), params, &progs)
+}
+
+fn failure(object: &Object, error: LoadError) -> Failure {
+    let status = if error.is_refusal() { Status::No } else { Status::Usage };
+    Failure { status, error: anyhow!("{}: {error}", object.name) }
+}
+
+/// What libbpf names data maps after: the file's name up to its first dot.
+fn stem(name: &str) -> String {
+    let file = Path::new(name).file_name().map_or(name.into(), |f| f.to_string_lossy());
+    file.split('.').find(|part| !part.is_empty()).unwrap_or("object").to_string()
+}
