@@ -36,11 +36,6 @@ impl Sched {
         self.scx_exit(kind, 0, -1, String::new())
     }
 
-    /// The vm stopped a program: `msg` says which, where and why.
-    pub fn scx_program_error(&mut self, msg: String) {
-        self.scx_error(msg);
-    }
-
     /// Runs a claimed exit to its end now (the kernel's unregistration waits for it).
     pub fn scx_flush_disable_work(&mut self) {
         self.exit_irq_work();

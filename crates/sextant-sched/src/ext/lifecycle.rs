@@ -5,7 +5,6 @@
 //! NONE ─► INIT_BEGIN ─► INIT ─► READY ⇄ ENABLED      exit_task leads back to NONE, death to DEAD
 //! ```
 
-use sextant_abi::exit::ExitKind;
 use sextant_abi::types::*;
 
 use super::EnableState;
@@ -215,10 +214,5 @@ impl Sched {
             _ if self.policy_should_scx(policy) => Class::Ext,
             _ => Class::Fair,
         }
-    }
-
-    /// Whether there is an exit in progress or done (tests and the sim ask).
-    pub fn scx_exit_kind(&self) -> ExitKind {
-        self.ext.exit_kind
     }
 }

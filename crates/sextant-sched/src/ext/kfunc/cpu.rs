@@ -58,11 +58,6 @@ impl Sched {
         self.mem.write_bytes(to, &bytes[..len]);
     }
 
-    /// The counters in the layout of `struct scx_event_stats`, for a caller that writes them itself.
-    pub fn event_stats(&self) -> &[i64] {
-        &self.ext.stats
-    }
-
     /// `scx_bpf_task_cgroup`: the address of `p`'s cgroup. `p` must be an argument of the running op, else it is an error
     /// and the root cgroup.
     pub fn kf_scx_bpf_task_cgroup(&mut self, p: TaskId) -> u64 {

@@ -5,6 +5,7 @@ mod exits;
 mod kfuncs;
 mod sequences;
 mod speed;
+mod stress;
 mod switching;
 
 use std::cell::RefCell;

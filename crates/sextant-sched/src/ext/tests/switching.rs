@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use sextant_abi::exit::ExitKind;
 use sextant_abi::types::*;
+use sextant_abi::{CpuId, CpuMaskBits};
 
 use super::*;
 use crate::ext::{EnableError, EnableState, EventId};
@@ -247,4 +248,35 @@ fn native_policies_run() {
             assert!(ran.abs_diff(400_000_000) <= 60_000_000, "{} ran {ran} ns", m.comm(p));
         }
     }
+}
+
+#[test]
+fn idle_cpus_are_announced_when_bypass_ends() {
+    let mut m = Machine::new(2);
+    let p = m.fork("p", 0);
+    assert_eq!(m.curr(0), p);
+    m.forget();
+    m.load(Probe::queueing().with_update_idle());
+    let ops = m.ops();
+    let idle: Vec<&String> = ops.iter().filter(|l| l.starts_with("update_idle")).collect();
+    assert_eq!(idle, ["update_idle(1,true)"]);
+    let mask = m.s.kf_scx_bpf_get_idle_cpumask();
+    assert_eq!(mask.load(&*m.s.mem, 2), CpuMaskBits::one(CpuId(1)));
+}
+
+#[test]
+fn the_cpu_is_released_to_higher_classes_once_and_acquired_again() {
+    let mut probe = Probe::queueing();
+    probe.params.flags |= SCX_OPS_SWITCH_PARTIAL;
+    probe.without.retain(|&op| op != Op::CpuAcquire && op != Op::CpuRelease);
+    let mut m = Machine::with(1, probe);
+    let e = m.fork_attr(&TaskAttr { policy: SCHED_EXT, ..Machine::attr("e") }, 0);
+    assert_eq!(m.curr(0), e);
+    m.forget();
+    let f = m.fork("f", 0);
+    assert_eq!(m.curr(0), f);
+    assert_ops(&mut m, "init_task(f,true) stopping(e,true) cpu_release()");
+    assert_eq!(m.s.local_nr(CpuId(0)), 1, "slice left: it waits at the head of the local DSQ");
+    m.block(0);
+    assert_ops(&mut m, "cpu_acquire() running(e)");
 }
