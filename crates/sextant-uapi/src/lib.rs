@@ -22,6 +22,7 @@ pub mod error;
 pub mod facts;
 pub mod globals;
 pub mod hook;
+pub mod inspect;
 pub mod kernel;
 pub mod load;
 pub mod loaded;

@@ -14,6 +14,7 @@ use sextant_bpf::btf::{Btf, KindTag, TypeId};
 use sextant_bpf::vmlinux::Vmlinux;
 use sextant_vm::{MapId, ProgId, Vm};
 
+use crate::errno::Errno;
 use crate::error::LoadError;
 use crate::facts::{self, Facts};
 use crate::globals::{self, Enumerators, SetError, Step};
@@ -80,6 +81,15 @@ pub fn open(bytes: &[u8], options: &OpenOptions) -> Result<Opened, LoadError> {
 fn open_object(bytes: &[u8], name: &str) -> libbpf_rs::Result<OpenObject> {
     let mut builder = ObjectBuilder::default();
     builder.name(name)?;
+    // libbpf reads the file's structures where they lie.
+    let mut aligned = vec![0u64; bytes.len().div_ceil(8)];
+    for (word, chunk) in aligned.iter_mut().zip(bytes.chunks(8)) {
+        let mut le = [0; 8];
+        le[..chunk.len()].copy_from_slice(chunk);
+        *word = u64::from_ne_bytes(le);
+    }
+    // SAFETY: the words hold `bytes.len()` initialised bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(aligned.as_ptr().cast::<u8>(), bytes.len()) };
     builder.open_memory(bytes)
 }
 
@@ -177,10 +187,14 @@ impl Opened {
         Some(unsafe { std::slice::from_raw_parts_mut(ptr, len) })
     }
 
-    pub(crate) fn section(&self, section: TypeId) -> Option<Vec<u8>> {
+    /// The image of a data section before the load. A large one is mostly zero pages: it is not copied.
+    pub(crate) fn section(&self, section: TypeId) -> Option<&[u8]> {
         let index = *self.sections.get(&section)?;
         let map = self.obj.maps().nth(index)?;
-        map.initial_value().map(<[u8]>::to_vec)
+        let bytes = map.initial_value()?;
+        // SAFETY: the image belongs to the object, which `self` borrows as long as the slice lives; only the wrapper `map`
+        // goes out of scope here, and dropping it does nothing.
+        Some(unsafe { std::slice::from_raw_parts(bytes.as_ptr(), bytes.len()) })
     }
 
     /// Sets a global, an ops member (`ops.timeout_ms`) or a map's size (`map:NAME.max_entries`); see [`globals`] for the
@@ -421,7 +435,9 @@ fn failure(
     let mut all = kernel.notes();
     let skip = messages.len().saturating_sub(4);
     all.extend(messages.into_iter().skip(skip));
-    LoadError::Load { step, errno: error.to_string(), messages: all }
+    let last = kernel.calls().into_iter().rev().find(|&(_, answer)| answer < 0);
+    let errno = last.map_or_else(|| error.to_string(), |(_, answer)| Errno(-answer).to_string());
+    LoadError::Load { step, errno, messages: all }
 }
 
 fn attach(object: &mut Object, table: &OpsTable, kernel: &Rc<Kernel>) -> Result<(), LoadError> {

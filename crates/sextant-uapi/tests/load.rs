@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use sextant_abi::tables::Op;
-use sextant_abi::types::{CType, TaskStruct};
+use sextant_abi::types::TaskStruct;
 use sextant_bpf::vmlinux::Vmlinux;
 use sextant_uapi::{LoadError, OpenOptions, Opened, open};
 use sextant_vm::{Vm, VmConfig};

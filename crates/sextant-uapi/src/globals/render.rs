@@ -4,6 +4,8 @@ use sextant_bpf::btf::{Btf, Kind, TypeId};
 
 /// Array elements shown before `…`.
 const SHOWN: usize = 8;
+/// Arrays up to this many bytes are looked through for equal elements.
+const COMPARED: usize = 1 << 16;
 const MAX_DEPTH: usize = 4;
 
 /// The value in `bytes`.
@@ -65,7 +67,8 @@ fn array(btf: &Btf, elem: TypeId, nelems: usize, bytes: &[u8], depth: usize) -> 
     let total = nelems.min(bytes.len() / size);
     let element = |chunk: &[u8]| value(btf, elem, chunk, None, depth - 1);
     let mut chunks = bytes.chunks_exact(size).take(total);
-    if total > SHOWN && bytes[..total * size].chunks_exact(size).all(|c| c == &bytes[..size]) {
+    let small = total * size <= COMPARED;
+    if total > SHOWN && small && bytes[..total * size].chunks_exact(size).all(|c| c == &bytes[..size]) {
         return format!("[{}; {total}]", element(&bytes[..size]));
     }
     let mut parts: Vec<String> = chunks.by_ref().take(SHOWN).map(element).collect();

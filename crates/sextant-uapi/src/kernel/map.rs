@@ -130,6 +130,11 @@ impl Kernel {
     /// Makes the vm's map now, unless nothing may ever use it (see the module docs), and a descriptor.
     fn install_map(&self, map: MapObject) -> Result<i32, Errno> {
         if map.spec.map_type == ARRAY && map.btf_id == 0 {
+            let s = &map.spec;
+            if s.max_entries == 0 || s.key_size != 4 || s.value_size == 0 {
+                self.note_map(&map, Errno::EINVAL);
+                return Err(Errno::EINVAL);
+            }
             return self.install("bpf-map", Object::Map(Rc::new(map)));
         }
         let made = self.vm().and_then(|vm| map.vm_map(vm));

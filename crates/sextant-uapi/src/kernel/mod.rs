@@ -38,6 +38,7 @@ use crate::attr::{self, Attr, COMMANDS, cmd};
 use crate::errno::Errno;
 use crate::user;
 
+pub(crate) use map::type_name as map_type_name;
 pub use objects::ProgType;
 pub(crate) use objects::{MapObject, Object};
 pub(crate) use struct_ops::{OPS_STRUCTS, StructOpsValue};
@@ -200,7 +201,11 @@ impl Kernel {
 
     pub(crate) fn note(&self, text: String) {
         tracing::debug!("{text}");
-        self.notes.borrow_mut().push(text);
+        // libbpf tries some calls twice.
+        let mut notes = self.notes.borrow_mut();
+        if !notes.contains(&text) {
+            notes.push(text);
+        }
     }
 
     /// Whether a fixed mapping of this descriptor may replace what is there: yes for the initial image of a map, which libbpf

@@ -171,24 +171,4 @@ impl Kernel {
         maps.dedup_by_key(|map| map.id);
         maps
     }
-
-    /// Programs by id.
-    pub(crate) fn progs(&self) -> Vec<Rc<ProgObject>> {
-        let all = self.all().into_iter();
-        let mut progs: Vec<_> =
-            all.filter_map(|o| if let Object::Prog(p) = o { Some(p) } else { None }).collect();
-        progs.sort_by_key(|prog| prog.id);
-        progs.dedup_by_key(|prog| prog.id);
-        progs
-    }
-
-    /// Which struct_ops maps have been attached, by id.
-    pub(crate) fn attached_maps(&self) -> Vec<u32> {
-        let all = self.all().into_iter();
-        all.filter_map(|o| match o {
-            Object::Link(link) if link.attached.get() && link.map_id != 0 => Some(link.map_id),
-            _ => None,
-        })
-        .collect()
-    }
 }
