@@ -8,6 +8,10 @@
  *
  *	running 10 ms at weight 100 (nice 0)	vtime + 10 ms
  *	running 10 ms at weight 200		vtime +  5 ms
+ *
+ * It comes close only when several tasks wait for each CPU. With one or two, a light
+ * task moves the clock so far by one slice that the heavy ones, which may lag by one
+ * slice only, lose what they were owed.
  */
 #include <scx/common.bpf.h>
 
