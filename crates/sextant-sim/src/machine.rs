@@ -291,8 +291,8 @@ impl Simulation {
         if let Some(start) = self.starts.last() {
             self.queue.arm(self.start_slot, start.at);
         }
-        self.settle(CpuId(0), sink);
-        self.return_to_user(CpuId(0));
+        self.settle(CpuId(0));
+        self.leave_kernel(CpuId(0), sink);
         result
     }
 
@@ -421,9 +421,9 @@ impl Simulation {
             }
             What::Work(i) => self.run_work(self.works[i as usize].0),
         }
-        self.settle(cpu, sink);
-        self.run_user(cpu, sink);
-        self.return_to_user(cpu);
+        self.settle(cpu);
+        self.run_user(cpu);
+        self.leave_kernel(cpu, sink);
         if self.config.check {
             self.sched.check_invariants();
         }
@@ -479,19 +479,23 @@ impl Simulation {
         }
     }
 
-    /// Carries out what `Sched` asks for, until this CPU is left with nothing to do but return.
-    pub(crate) fn settle(&mut self, cpu: CpuId, sink: &mut dyn EventSink) {
+    /// Carries out what `Sched` asks for, until this CPU is left with nothing to do but go on.
+    pub(crate) fn settle(&mut self, cpu: CpuId) {
         loop {
-            self.drain_events(sink);
-            let irq_work = self.drain_requests(cpu);
-            if irq_work {
+            if !self.sched.requests.is_empty() && self.drain_requests(cpu) {
                 self.sched.irq_work(cpu);
             } else if self.sched.rqs[cpu.idx()].need_resched {
                 self.sched.schedule(cpu);
             } else {
-                break;
+                return;
             }
         }
+    }
+
+    /// The entry is over: its events go out, then what only waited for its end is freed.
+    fn leave_kernel(&mut self, cpu: CpuId, sink: &mut dyn EventSink) {
+        self.return_to_user(cpu);
+        self.drain_events(sink);
         self.sched.rcu_flush();
     }
 
@@ -507,9 +511,6 @@ impl Simulation {
 
     /// Whether this CPU has irq_work to do.
     fn drain_requests(&mut self, this: CpuId) -> bool {
-        if self.sched.requests.is_empty() {
-            return false;
-        }
         let mut irq_work = false;
         let mut requests =
             std::mem::replace(&mut self.sched.requests, std::mem::take(&mut self.spare_requests));

@@ -1,6 +1,6 @@
 //! The event queue: one slot per thing that can happen, each armed at most once.
 //!
-//! A binary heap ordered by (time, sequence number of the arming), with the position of each slot, so that arming anew
+//! A 4-ary heap ordered by (time, sequence number of the arming), with the position of each slot, so that arming anew
 //! or cancelling moves the entry instead of leaving a stale one: the heap never holds more entries than there are slots.
 
 use sextant_abi::Ns;
@@ -11,16 +11,24 @@ pub(crate) struct Slot(u32);
 
 const OUT: u32 = u32::MAX;
 
+/// Children of a node.
+const ARITY: usize = 4;
+
 #[derive(Clone, Copy)]
 struct Entry {
-    at: Ns,
-    seq: u64,
+    /// Time and sequence number: one comparison.
+    key: u128,
     slot: u32,
 }
 
 impl Entry {
+    fn at(&self) -> Ns {
+        Ns((self.key >> 64) as u64)
+    }
+
+    #[inline]
     fn before(&self, other: &Entry) -> bool {
-        (self.at, self.seq) < (other.at, other.seq)
+        self.key < other.key
     }
 }
 
@@ -51,13 +59,13 @@ impl<T: Copy> EventQueue<T> {
     /// When it is armed for.
     pub fn armed(&self, slot: Slot) -> Option<Ns> {
         let pos = self.pos[slot.0 as usize];
-        (pos != OUT).then(|| self.heap[pos as usize].at)
+        (pos != OUT).then(|| self.heap[pos as usize].at())
     }
 
     /// Arms the slot for `at`, whatever it was before; behind everything else of the same time.
     pub fn arm(&mut self, slot: Slot, at: Ns) {
         self.seq += 1;
-        let entry = Entry { at, seq: self.seq, slot: slot.0 };
+        let entry = Entry { key: u128::from(at.0) << 64 | u128::from(self.seq), slot: slot.0 };
         let pos = self.pos[slot.0 as usize];
         if pos == OUT {
             self.heap.push(entry);
@@ -79,7 +87,7 @@ impl<T: Copy> EventQueue<T> {
 
     /// The earliest, left in place.
     pub fn peek(&self) -> Option<(Ns, Slot)> {
-        self.heap.first().map(|e| (e.at, Slot(e.slot)))
+        self.heap.first().map(|e| (e.at(), Slot(e.slot)))
     }
 
     /// Takes the earliest out.
@@ -102,7 +110,7 @@ impl<T: Copy> EventQueue<T> {
     fn up(&mut self, mut i: usize) {
         let entry = self.heap[i];
         while i > 0 {
-            let parent = (i - 1) / 2;
+            let parent = (i - 1) / ARITY;
             if !entry.before(&self.heap[parent]) {
                 break;
             }
@@ -115,12 +123,16 @@ impl<T: Copy> EventQueue<T> {
     fn down(&mut self, mut i: usize) {
         let entry = self.heap[i];
         loop {
-            let mut child = 2 * i + 1;
-            if child >= self.heap.len() {
+            let first = ARITY * i + 1;
+            let end = (first + ARITY).min(self.heap.len());
+            if first >= end {
                 break;
             }
-            if child + 1 < self.heap.len() && self.heap[child + 1].before(&self.heap[child]) {
-                child += 1;
+            let mut child = first;
+            for other in first + 1..end {
+                if self.heap[other].before(&self.heap[child]) {
+                    child = other;
+                }
             }
             if !self.heap[child].before(&entry) {
                 break;

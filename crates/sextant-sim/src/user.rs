@@ -5,7 +5,7 @@ use sextant_sched::core::flags::PF_FORKNOEXEC;
 use sextant_sched::{TaskAttr, TaskId};
 
 use crate::interp::{Doing, Program, Step};
-use crate::machine::{EventSink, Simulation, What};
+use crate::machine::{Simulation, What};
 use crate::workload::{Action, SpecId, TaskSpec, TimerRef};
 
 /// So many steps in a row without computing are a loop.
@@ -13,7 +13,7 @@ const MAX_STEPS: u32 = 1_000_000;
 
 impl Simulation {
     /// Lets whoever runs on `cpu` go on until it computes, or nobody is left to run.
-    pub(crate) fn run_user(&mut self, cpu: CpuId, sink: &mut dyn EventSink) {
+    pub(crate) fn run_user(&mut self, cpu: CpuId) {
         for _ in 0..MAX_STEPS {
             let rq = &self.sched.rqs[cpu.idx()];
             let curr = rq.curr;
@@ -27,7 +27,7 @@ impl Simulation {
                 // A kernel thread that was woken has nothing to do.
                 _ => self.sched.block_current(cpu),
             }
-            self.settle(cpu, sink);
+            self.settle(cpu);
         }
         self.stuck = true;
     }

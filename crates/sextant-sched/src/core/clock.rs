@@ -3,6 +3,7 @@
 use sextant_abi::CpuId;
 use sextant_abi::types::Rq as RqStruct;
 
+use crate::ext::EnableState;
 use crate::sched::{Request, Sched};
 use crate::task::TaskId;
 
@@ -20,7 +21,10 @@ impl Sched {
             return self.scx_rq_clock_update(cpu);
         }
         rq.clock = now;
-        let rs = RqStruct::at(rq.addr);
+        if self.ext.state() == EnableState::Disabled {
+            return; // nobody to read struct rq
+        }
+        let rs = self.rq_struct(cpu);
         rs.clock().set(&*self.mem, now.0);
         rs.clock_task().set(&*self.mem, now.0);
         rs.clock_pelt().set(&*self.mem, now.0);
