@@ -16,9 +16,9 @@ use sextant_abi::{CpuId, DsqId, Ns};
 
 use crate::core::flags::*;
 use crate::event::Event;
-use crate::native::VecMem;
+
 use crate::ops::{Op, Ops, OpsParams};
-use crate::sched::{Config, Costs, Request, Sched, Work};
+use crate::sched::{Config, Costs, Request, Sched, Work, new_kmem};
 use crate::task::{TaskAttr, TaskId};
 
 type EnqueueFn = dyn Fn(&mut Sched, TaskId, u64);
@@ -127,7 +127,7 @@ pub(super) struct Machine {
 impl Machine {
     pub fn new(nr_cpus: u32) -> Self {
         let cfg = Config { nr_cpus, hz: 250, costs: Costs::default() };
-        let mut s = Sched::new(cfg, Rc::new(VecMem::new()));
+        let mut s = Sched::new(cfg, new_kmem().expect("the host has address space"));
         s.enter(CpuId(0), Ns(1_000_000));
         Self { s, works: Vec::new() }
     }
