@@ -4,15 +4,18 @@
 //! `get_prandom`, start offsets and the noise on costs, nothing else.
 #![forbid(unsafe_code)]
 
+mod config;
 pub mod cost;
 mod interp;
 pub mod machine;
 mod population;
 mod queue;
+mod start;
 pub mod stats;
 mod user;
 pub mod workload;
 
-pub use machine::{Ended, EventSink, NoSink, Outcome, SimConfig, SimError, Simulation};
+pub use config::{Ended, EventSink, NoSink, Outcome, SimConfig, SimError};
+pub use machine::Simulation;
 pub use stats::{CpuResult, GroupResult, Latency, TaskResult};
 pub use workload::Workload;

@@ -18,13 +18,15 @@ use sextant_abi::{CpuId, Ns};
 use sextant_sched::ext::EnableError;
 use sextant_sched::ext::EnableState;
 use sextant_sched::sched::KMem;
-use sextant_sched::{Class, Config, Event, Ops, Request, Sched, TaskId, TimerId, Work};
+use sextant_sched::{Class, Config, Ops, Request, Sched, TaskId, TimerId, Work};
 
+use crate::config::{Ended, EventSink, Outcome, SimConfig, SimError, check};
 use crate::cost::{CLASS, MACHINE, MachineCosts};
-use crate::interp::{Doing, Program, find_busy_loop};
+use crate::interp::{Doing, Program};
 use crate::population::populate;
 use crate::queue::{EventQueue, Slot};
-use crate::stats::{CpuResult, GroupResult, Stats, TaskResult, cpu_results};
+use crate::start::{SplitMix, Start, starts};
+use crate::stats::{Stats, cpu_results};
 use crate::workload::{SpecId, Workload};
 
 /// Timer interrupts a second on each CPU that is not idle.
@@ -34,113 +36,6 @@ const TICK: u64 = 1_000_000_000 / HZ;
 const TICK_SKEW: u64 = 100;
 /// So many actions or events without time passing are a loop.
 const NO_PROGRESS: u32 = 1_000_000;
-/// Start offsets are below this.
-const MAX_START_OFFSET: u64 = 1_000_000;
-
-/// What a machine is like.
-#[derive(Clone, Debug)]
-pub struct SimConfig {
-    /// CPUs, 1..=8192.
-    pub nr_cpus: u32,
-    /// Drives `get_prandom`, start offsets and cost noise, nothing else.
-    pub seed: u64,
-    /// No start offsets, no costs, no noise.
-    pub ideal: bool,
-    /// Overrides the workload's.
-    pub duration: Option<Ns>,
-    /// Check all invariants after every entry (slow).
-    pub check: bool,
-}
-
-impl Default for SimConfig {
-    fn default() -> Self {
-        Self { nr_cpus: 8, seed: 1, ideal: false, duration: None, check: false }
-    }
-}
-
-/// Why a simulation cannot be made or go on.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum SimError {
-    /// Number of CPUs out of range.
-    #[error("{0} CPUs: a machine has 1 to 8192")]
-    NrCpus(u32),
-    /// An affinity without any existing CPU.
-    #[error("task \"{task}\": none of its cpus {cpus:?} exists on a machine of {nr_cpus} CPUs")]
-    Affinity {
-        /// Name in the workload.
-        task: String,
-        /// As given.
-        cpus: Vec<CpuId>,
-        /// What there is.
-        nr_cpus: u32,
-    },
-    /// A loop that never lets time pass.
-    #[error("task \"{task}\" loops forever without using time: add a run or a sleep to its loop")]
-    BusyLoop {
-        /// Name in the workload.
-        task: String,
-    },
-    /// Actions go on and on at one instant.
-    #[error(
-        "no time passes any more at {at:?} (running: {task}): with --ideal, actions that only wake each other take no time; add a run"
-    )]
-    NoProgress {
-        /// When.
-        at: Ns,
-        /// `comm`
-        task: String,
-    },
-}
-
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The duration was over.
-    Duration,
-    /// Every workload task has exited.
-    AllExited,
-    /// The sink said so.
-    Stopped,
-    /// Every workload task that is left waits to be resumed, and nobody is left to do it (no duration given).
-    AllSuspended,
-}
-
-/// What a run gave.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// Why it ended.
-    pub ended: Ended,
-    /// When.
-    pub now: Ns,
-    /// Workload tasks by pid: in file order, then those forked later.
-    pub tasks: Vec<TaskResult>,
-    /// One for each description in the workload that had a task, in file order.
-    pub groups: Vec<GroupResult>,
-    /// The machine's own tasks, without swapper.
-    pub system_tasks: Vec<TaskResult>,
-    /// Per CPU.
-    pub cpus: Vec<CpuResult>,
-    /// Forks that ops.init_task refused: description, errno.
-    pub refused_forks: Vec<(SpecId, i32)>,
-}
-
-/// Takes the events as they happen.
-pub trait EventSink {
-    /// One event at its time and CPU. `s` is in the state after the entry that the event belongs to.
-    fn event(&mut self, t: Ns, cpu: CpuId, ev: &Event, s: &Sched);
-
-    /// Asked once for each entry: the run ends here if it says so.
-    fn stop(&mut self) -> bool {
-        false
-    }
-}
-
-/// Takes nothing.
-pub struct NoSink;
-
-impl EventSink for NoSink {
-    fn event(&mut self, _t: Ns, _cpu: CpuId, _ev: &Event, _s: &Sched) {}
-}
 
 /// What a slot of the event queue stands for.
 #[derive(Clone, Copy, Debug)]
@@ -174,15 +69,6 @@ pub(crate) struct Cpu {
 pub(crate) struct Sem {
     pub count: u64,
     pub waiters: VecDeque<TaskId>,
-}
-
-/// A task of the workload that is to start.
-#[derive(Clone, Copy)]
-struct Start {
-    at: Ns,
-    spec: SpecId,
-    instance: u32,
-    pid: i32,
 }
 
 struct ClassTimer {
@@ -604,59 +490,11 @@ impl Cpu {
     }
 }
 
-/// SplitMix64.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
 /// The next tick of `cpu` after `now`. As in Linux (`skew_tick=0`) all CPUs tick together; the little skew fixes their order.
-///
-/// It matters: with CPUs that tick far from each other, a task whose slice ends on one CPU waits until the next tick of
-/// another one before it can go on there, and a weighted policy with a shared queue cannot give it more than that leaves.
 fn next_tick(now: Ns, cpu: CpuId) -> Ns {
     let offset = u64::from(cpu.0) * TICK_SKEW % TICK;
     let n = (now.0 + TICK - offset) / TICK;
     Ns(n * TICK + offset)
-}
-
-/// When each instance starts, latest first. Pids go by the order in the file.
-fn starts(workload: &Workload, ideal: bool, seed: &mut SplitMix, first_pid: i32) -> Vec<Start> {
-    let mut starts = Vec::new();
-    for (i, spec) in workload.tasks.iter().enumerate() {
-        for instance in 0..spec.instances {
-            let at = Ns(if ideal { 0 } else { seed.next() % MAX_START_OFFSET });
-            let pid = first_pid + starts.len() as i32;
-            starts.push(Start { at, spec: SpecId(i as u32), instance, pid });
-        }
-    }
-    starts.sort_by_key(|s| s.at); // stable: file order at the same instant
-    starts.reverse();
-    starts
-}
-
-fn check(config: &SimConfig, workload: &Workload) -> Result<(), SimError> {
-    let nr_cpus = config.nr_cpus;
-    if !(1..=8192).contains(&nr_cpus) {
-        return Err(SimError::NrCpus(nr_cpus));
-    }
-    for spec in &workload.tasks {
-        let lists = std::iter::once(&spec.cpus).chain(spec.phases.iter().map(|p| &p.cpus));
-        if let Some(cpus) = lists.flatten().find(|cpus| !cpus.iter().any(|c| c.0 < nr_cpus)) {
-            return Err(SimError::Affinity { task: spec.name.clone(), cpus: cpus.clone(), nr_cpus });
-        }
-    }
-    match find_busy_loop(workload) {
-        Some(spec) => Err(SimError::BusyLoop { task: spec.name.clone() }),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,131 @@
+//! What goes into a run and what comes out: configuration, errors, the sink of events, the outcome.
+
+use sextant_abi::{CpuId, Ns};
+use sextant_sched::{Event, Sched};
+
+use crate::interp::find_busy_loop;
+use crate::stats::{CpuResult, GroupResult, TaskResult};
+use crate::workload::{SpecId, Workload};
+
+/// What a machine is like.
+#[derive(Clone, Debug)]
+pub struct SimConfig {
+    /// CPUs, 1..=8192.
+    pub nr_cpus: u32,
+    /// Drives `get_prandom`, start offsets and cost noise, nothing else.
+    pub seed: u64,
+    /// No start offsets, no costs, no noise.
+    pub ideal: bool,
+    /// Overrides the workload's.
+    pub duration: Option<Ns>,
+    /// Check all invariants after every entry (slow).
+    pub check: bool,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self { nr_cpus: 8, seed: 1, ideal: false, duration: None, check: false }
+    }
+}
+
+/// Why a simulation cannot be made or go on.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SimError {
+    /// Number of CPUs out of range.
+    #[error("{0} CPUs: a machine has 1 to 8192")]
+    NrCpus(u32),
+    /// An affinity without any existing CPU.
+    #[error("task \"{task}\": none of its cpus {cpus:?} exists on a machine of {nr_cpus} CPUs")]
+    Affinity {
+        /// Name in the workload.
+        task: String,
+        /// As given.
+        cpus: Vec<CpuId>,
+        /// What there is.
+        nr_cpus: u32,
+    },
+    /// A loop that never lets time pass.
+    #[error("task \"{task}\" loops forever without using time: add a run or a sleep to its loop")]
+    BusyLoop {
+        /// Name in the workload.
+        task: String,
+    },
+    /// Actions go on and on at one instant.
+    #[error(
+        "no time passes any more at {at:?} (running: {task}): with --ideal, actions that only wake each other take no time; add a run"
+    )]
+    NoProgress {
+        /// When.
+        at: Ns,
+        /// `comm`
+        task: String,
+    },
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The duration was over.
+    Duration,
+    /// Every workload task has exited.
+    AllExited,
+    /// The sink said so.
+    Stopped,
+    /// Every workload task that is left waits to be resumed, and nobody is left to do it (no duration given).
+    AllSuspended,
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub ended: Ended,
+    /// When.
+    pub now: Ns,
+    /// Workload tasks by pid: in file order, then those forked later.
+    pub tasks: Vec<TaskResult>,
+    /// One for each description in the workload that had a task, in file order.
+    pub groups: Vec<GroupResult>,
+    /// The machine's own tasks, without swapper.
+    pub system_tasks: Vec<TaskResult>,
+    /// Per CPU.
+    pub cpus: Vec<CpuResult>,
+    /// Forks that ops.init_task refused: description, errno.
+    pub refused_forks: Vec<(SpecId, i32)>,
+}
+
+/// Takes the events as they happen.
+pub trait EventSink {
+    /// One event at its time and CPU. `s` is in the state after the entry that the event belongs to.
+    fn event(&mut self, t: Ns, cpu: CpuId, ev: &Event, s: &Sched);
+
+    /// Asked once for each entry: the run ends here if it says so.
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
+
+/// Takes nothing.
+pub struct NoSink;
+
+impl EventSink for NoSink {
+    fn event(&mut self, _t: Ns, _cpu: CpuId, _ev: &Event, _s: &Sched) {}
+}
+
+/// Refuses what cannot be simulated.
+pub(crate) fn check(config: &SimConfig, workload: &Workload) -> Result<(), SimError> {
+    let nr_cpus = config.nr_cpus;
+    if !(1..=8192).contains(&nr_cpus) {
+        return Err(SimError::NrCpus(nr_cpus));
+    }
+    for spec in &workload.tasks {
+        let lists = std::iter::once(&spec.cpus).chain(spec.phases.iter().map(|p| &p.cpus));
+        if let Some(cpus) = lists.flatten().find(|cpus| !cpus.iter().any(|c| c.0 < nr_cpus)) {
+            return Err(SimError::Affinity { task: spec.name.clone(), cpus: cpus.clone(), nr_cpus });
+        }
+    }
+    match find_busy_loop(workload) {
+        Some(spec) => Err(SimError::BusyLoop { task: spec.name.clone() }),
+        None => Ok(()),
+    }
+}
