@@ -16,6 +16,7 @@
 //! Mirrors kernel/bpf/{syscall,bpf_struct_ops,btf}.c of 7.3. Leaves out the program's safety: the vm checks every access.
 
 pub mod attr;
+pub mod code;
 pub mod elf;
 pub mod errno;
 pub mod error;

@@ -22,6 +22,8 @@ mod objects;
 mod prog;
 mod resolve;
 mod struct_ops;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
