@@ -280,3 +280,37 @@ fn the_cpu_is_released_to_higher_classes_once_and_acquired_again() {
     m.block(0);
     assert_ops(&mut m, "cpu_acquire() running(e)");
 }
+
+/// Shares (per mille of both CPUs) of hogs of those nice values under `vtime`, after 30 s.
+fn vtime_shares(nice: &[i32]) -> Vec<u64> {
+    let mut m = Machine::new(2);
+    m.s.scx_enable(Rc::new(crate::native::VtimeFair::default())).unwrap();
+    m.settle();
+    let attr = |&nice: &i32| TaskAttr { nice, ..Machine::attr("hog") };
+    let hogs: Vec<TaskId> = nice.iter().map(|n| m.fork_attr(&attr(n), 0)).collect();
+    for _ in 0..300 {
+        m.run_ms(100);
+        m.forget();
+    }
+    let ran = |p: TaskId| m.s.tasks[p].ts.se().sum_exec_runtime().get(&*m.s.mem);
+    hogs.into_iter().map(|p| ran(p) / 60_000_000).collect()
+}
+
+#[test]
+fn vtime_shares_follow_the_weights() {
+    let got = vtime_shares(&[0, 0, 0, 1, 1, 1, 5, 5, 5, 10, 10, 10]);
+    let ideal = [100, 80, 33, 11].map(|w| w * 1000 / (3 * 224));
+    for (i, got) in got.iter().enumerate() {
+        assert!(got.abs_diff(ideal[i / 3]) <= 10, "{i}: {got} of {ideal:?}");
+    }
+}
+
+/// Dispatch comes before the enqueue of the task whose slice is over, so no task runs twice in a row where another waits:
+/// with two tasks more than CPUs, two thirds of a CPU is the most one can get, whatever its weight.
+#[test]
+fn few_hogs_cannot_follow_their_weights() {
+    let got = vtime_shares(&[0, 1, 5, 10]);
+    for (got, ideal) in got.iter().zip([333, 333, 250, 83]) {
+        assert!(got.abs_diff(ideal) <= 20, "{got} of {ideal}");
+    }
+}
