@@ -118,6 +118,10 @@ pub struct InspectArgs {
     #[arg(long, value_name = "PROG", num_args = 0..=1, default_missing_value = "")]
     pub disasm: Option<String>,
 
+    /// Which of several ops maps of the object is meant
+    #[arg(long, value_name = "NAME")]
+    pub ops: Option<String>,
+
     /// CPUs of the machine that the object is looked at for
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
     pub cpus: u32,

@@ -20,7 +20,7 @@ fn the_hash_is_over_the_event_lines_and_nothing_else() {
     let text = std::fs::read_to_string(&path).expect("a trace");
     assert_eq!(hash_of_events(&text), doc["trace_hash"].as_str().expect("a hash"));
 
-    let event = text.lines().find(|l| l.contains(" switch ")).expect("a switch");
+    let event = text.lines().find(|l| l.contains(" S ==> ")).expect("a switch");
     let flipped = text.replacen(event, &event.replacen(" S ==> ", " R ==> ", 1), 1);
     assert_ne!(hash_of_events(&flipped), hash_of_events(&text));
 
@@ -48,7 +48,8 @@ fn the_document_has_every_member() {
     assert!(doc["exit"].is_null());
     let tasks = doc["tasks"].as_array().expect("tasks");
     let names: Vec<&str> = tasks.iter().filter_map(|t| t["name"].as_str()).collect();
-    assert_eq!(names, ["nice0", "nice1", "nice5", "nice10"]);
+    assert_eq!(names.len(), 16);
+    assert_eq!((names[0], names[15]), ("nice0-0", "nice10-3"));
     for member in ["pid", "nice", "weight", "run_ns", "wait_ns", "wakeups", "switches", "migrations"] {
         assert!(tasks[0][member].is_i64() || tasks[0][member].is_u64(), "{member}");
     }
