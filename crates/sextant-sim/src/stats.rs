@@ -171,7 +171,7 @@ impl Stats {
                 Box::new(Histogram::new(3).expect("3 significant figures are within 0..=5"))
             });
             let ns = t.since(woken).0;
-            hist.saturating_record(ns);
+            hist.record(ns).expect("an auto-resizing histogram takes any value");
             track.latency_max = track.latency_max.max(ns);
         }
     }
@@ -239,6 +239,10 @@ impl Stats {
     }
 }
 
+fn record(hist: &mut Histogram<u32>, ns: u64) {
+    hist.record(ns).expect("an auto-resizing histogram holds every u64");
+}
+
 fn latency_of(hist: &Histogram<u32>, max: u64) -> Latency {
     let q = |x| hist.value_at_quantile(x);
     Latency { p50: q(0.5), p90: q(0.9), p99: q(0.99), p999: q(0.999), max }
@@ -247,4 +251,20 @@ fn latency_of(hist: &Histogram<u32>, max: u64) -> Latency {
 /// Per CPU, in order.
 pub(crate) fn cpu_results(s: &Sched) -> Vec<CpuResult> {
     s.rqs.iter().map(|rq| CpuResult { busy_ns: rq.exec_ns, switches: rq.nr_switches }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A histogram that starts small must grow with what it is given, not cut it off.
+    #[test]
+    fn latencies_are_not_cut_off() {
+        let mut hist: Histogram<u32> = Histogram::new(3).expect("3 figures");
+        for ns in [20_000_000, 21_000_000, 22_000_000] {
+            record(&mut hist, ns);
+        }
+        let latency = latency_of(&hist, 22_000_000);
+        assert!(latency.p50.abs_diff(21_000_000) < 21_000, "{latency:?}");
+    }
 }
