@@ -11,6 +11,7 @@ use super::entity::{DsqIdx, OpsState, Verdict};
 use super::events::EventId;
 use super::rq::{DspEntry, RqFlags};
 use crate::ops::Op;
+use crate::probe::Probe;
 use crate::sched::Sched;
 use crate::task::{Class, TaskId};
 
@@ -114,6 +115,13 @@ impl Sched {
 
     /// `scx_consume_dispatch_q`: the first task of `dsq` that can run on `cpu` goes to its local DSQ.
     pub(crate) fn consume_dispatch_q(&mut self, cpu: CpuId, dsq: DsqIdx, enq_flags: u64) -> bool {
+        self.probe(Probe::Consume { dsq: self.ext.dsqs[dsq].id.0 });
+        let taken = self.consume_first_usable(cpu, dsq, enq_flags);
+        self.probe(Probe::ConsumeRet(taken));
+        taken
+    }
+
+    fn consume_first_usable(&mut self, cpu: CpuId, dsq: DsqIdx, enq_flags: u64) -> bool {
         let mut at = self.dsq_first(dsq);
         while let Some(p) = at {
             if self.ext.aborting && self.ext.dsqs[dsq].id != DsqId::BYPASS {
@@ -165,6 +173,7 @@ impl Sched {
     /// neither quiescent nor runnable; custody ends on arrival.
     fn move_remote_task_to_local_dsq(&mut self, p: TaskId, enq_flags: u64, dst: CpuId) {
         let src = self.tasks[p].cpu;
+        self.probe(Probe::RemoteToLocal { p, src, dst, flags: enq_flags });
         self.tasks[p].ext.sticky_cpu = Some(dst);
         self.deactivate_task(src, p, 0);
         self.set_task_cpu(p, dst);

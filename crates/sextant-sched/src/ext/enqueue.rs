@@ -16,6 +16,7 @@ use super::list::{Link, Links, NodeId};
 use super::rq::{DdspSubject, RqFlags};
 use crate::core::flags::*;
 use crate::ops::Op;
+use crate::probe::Probe;
 use crate::sched::Sched;
 use crate::task::{OnRq, TaskId, TaskTable};
 
@@ -88,6 +89,7 @@ impl Sched {
         enq_flags: u64,
         sticky: Option<CpuId>,
     ) {
+        self.probe(Probe::DoEnqueue { p, flags: enq_flags, sticky });
         let local = self.ext.dsqs.local(cpu);
         if sticky == Some(cpu) {
             return self.scx_dispatch_enqueue(cpu, local, p, 0, 0, enq_flags);

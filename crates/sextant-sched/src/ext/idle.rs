@@ -11,6 +11,7 @@ use super::rq::RqFlags;
 use crate::core::flags::PF_EXITING;
 use crate::event::Event;
 use crate::ops::Op;
+use crate::probe::Probe;
 use crate::sched::{KMem, Sched};
 use crate::task::TaskId;
 
@@ -91,6 +92,7 @@ impl Sched {
         if was {
             self.update_builtin_idle(cpu, false);
         }
+        self.probe(Probe::IdleClaim(cpu, was));
         was
     }
 
@@ -98,13 +100,15 @@ impl Sched {
     pub(crate) fn pick_idle_cpu(&mut self, allowed: Cpumask, also: Option<Cpumask>) -> i32 {
         let Some(idle) = self.idle_mask() else { return EBUSY };
         // smt: full-idle cores first.
-        match self.any_and_distribute(idle, allowed, also) {
+        let found = match self.any_and_distribute(idle, allowed, also) {
             Some(cpu) => {
                 self.idle_test_and_clear_cpu(cpu);
                 cpu.0 as i32
             }
             None => EBUSY,
-        }
+        };
+        self.probe(Probe::IdlePick(found));
+        found
     }
 
     /// `cpumask_any_and_distribute`: the next CPU of the intersection behind the one this CPU got last.
@@ -138,6 +142,18 @@ impl Sched {
 
     /// `scx_select_cpu_dfl`: a claimed idle CPU, or negative. `allowed` narrows the affinity.
     pub(crate) fn select_cpu_dfl(
+        &mut self,
+        p: TaskId,
+        prev: CpuId,
+        wake_flags: u64,
+        allowed: Option<Cpumask>,
+    ) -> i32 {
+        let found = self.do_select_cpu_dfl(p, prev, wake_flags, allowed);
+        self.probe(Probe::SelectDfl(p, found));
+        found
+    }
+
+    fn do_select_cpu_dfl(
         &mut self,
         p: TaskId,
         prev: CpuId,

@@ -9,6 +9,7 @@ use sextant_abi::{CpuId, DsqId};
 use super::entity::DsqIdx;
 use super::rq::RqFlags;
 use crate::event::Event;
+use crate::probe::Probe;
 use crate::sched::Sched;
 use crate::task::{Class, TaskId};
 
@@ -62,6 +63,7 @@ impl Sched {
 
     /// `scx_move_local_task_to_local_dsq`: `p`, just unlinked and on `cpu`'s runqueue, goes to its local DSQ.
     pub(crate) fn move_local_task_to_local_dsq(&mut self, p: TaskId, enq_flags: u64, cpu: CpuId) {
+        self.probe(Probe::LocalToLocal { p, cpu, flags: enq_flags });
         let dsq = self.ext.dsqs.local(cpu);
         self.dsq_link(dsq, p, enq_flags & !SCX_ENQ_DSQ_PRIQ);
         self.emit_insert(dsq, p, enq_flags);

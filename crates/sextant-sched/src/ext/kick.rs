@@ -8,12 +8,14 @@ use sextant_abi::{CpuId, CpuMaskBits};
 
 use super::rq::RqFlags;
 use crate::event::Event;
+use crate::probe::Probe;
 use crate::sched::Sched;
 use crate::task::Class;
 
 impl Sched {
     /// `scx_kick_cpu`: `cpu` is valid.
     pub(crate) fn scx_kick_cpu(&mut self, cpu: CpuId, flags: u64) {
+        self.probe(Probe::Kick(cpu, flags));
         let this = self.this_cpu;
         if self.scx_bypassing(this) {
             return;

@@ -6,6 +6,7 @@ use sextant_abi::types::*;
 use super::dispatch::DspVerdict;
 use super::rq::RqFlags;
 use crate::ops::Op;
+use crate::probe::Probe;
 use crate::sched::Sched;
 use crate::task::{Class, TaskId};
 
@@ -120,10 +121,12 @@ impl Sched {
         let curr = self.rqs[cpu.idx()].curr;
         self.apply_task_slice_oob(curr);
         let delta = self.update_curr_common(cpu);
-        let slice = self.slice(curr);
+        let mut slice = self.slice(curr);
         if delta != 0 && slice != SCX_SLICE_INF {
-            self.scx(curr).slice().set(&*self.mem, slice.saturating_sub(delta));
+            slice = slice.saturating_sub(delta);
+            self.scx(curr).slice().set(&*self.mem, slice);
         }
+        self.probe(Probe::Charge { p: curr, slice });
     }
 
     /// `task_tick_scx`

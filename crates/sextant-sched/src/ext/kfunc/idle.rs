@@ -3,7 +3,7 @@
 use sextant_abi::CpuId;
 use sextant_abi::types::*;
 
-use super::{EINVAL, ENODEV};
+use super::{EINVAL, ENODEV, ENOENT, EOPNOTSUPP};
 use crate::ext::idle::EBUSY;
 use crate::sched::Sched;
 use crate::task::TaskId;
@@ -146,6 +146,53 @@ impl Sched {
     /// `scx_bpf_get_idle_smtmask`: CPUs of fully idle cores; without SMT the idle CPUs.
     pub fn kf_scx_bpf_get_idle_smtmask(&mut self) -> Cpumask {
         self.kf_scx_bpf_get_idle_cpumask()
+    }
+
+    /// `validate_node`: node 0 is the only one; Err is a negative errno. -1 is no node, without an error.
+    fn validate_node(&mut self, node: i32) -> Result<(), i32> {
+        if self.ext.flags & SCX_OPS_BUILTIN_IDLE_PER_NODE == 0 {
+            self.scx_error("per-node idle tracking is disabled".into());
+            return Err(EOPNOTSUPP);
+        }
+        match node {
+            0 => Ok(()),
+            -1 => Err(ENOENT),
+            _ => {
+                self.scx_error(format!("invalid node {node}"));
+                Err(EINVAL)
+            }
+        }
+    }
+
+    /// `scx_bpf_pick_idle_cpu_node`: as `scx_bpf_pick_idle_cpu`, `node` first.
+    pub fn kf_scx_bpf_pick_idle_cpu_node(&mut self, allowed: Cpumask, node: i32, _flags: u64) -> i32 {
+        if !self.has_sched() {
+            return ENODEV;
+        }
+        match self.validate_node(node) {
+            Ok(()) => self.pick_idle_cpu(allowed, None),
+            Err(errno) => errno,
+        }
+    }
+
+    /// `scx_bpf_pick_any_cpu_node`: as `scx_bpf_pick_any_cpu`, `node` first.
+    pub fn kf_scx_bpf_pick_any_cpu_node(&mut self, allowed: Cpumask, node: i32, flags: u64) -> i32 {
+        let cpu = self.kf_scx_bpf_pick_idle_cpu_node(allowed, node, flags);
+        if cpu != EBUSY {
+            return cpu;
+        }
+        self.any_and_distribute(allowed, allowed, None).map_or(EBUSY, |cpu| cpu.0 as i32)
+    }
+
+    /// `scx_bpf_get_idle_cpumask_node`: the live mask of a node's idle CPUs; an empty one for no node and for an error.
+    pub fn kf_scx_bpf_get_idle_cpumask_node(&mut self, node: i32) -> Cpumask {
+        let masks = self.masks();
+        if self.has_sched() && self.validate_node(node).is_ok() { masks.idle } else { masks.empty }
+    }
+
+    /// `scx_bpf_get_idle_smtmask_node`: the same without SMT.
+    pub fn kf_scx_bpf_get_idle_smtmask_node(&mut self, node: i32) -> Cpumask {
+        self.kf_scx_bpf_get_idle_cpumask_node(node)
     }
 
     /// `scx_bpf_get_possible_cpumask`

@@ -18,6 +18,8 @@ pub(crate) const ENODEV: i32 = -19;
 pub(crate) const ENOENT: i32 = -2;
 /// EINVAL, as kfuncs return it.
 pub(crate) const EINVAL: i32 = -22;
+/// EOPNOTSUPP, as kfuncs return it.
+pub(crate) const EOPNOTSUPP: i32 = -95;
 /// EEXIST, as kfuncs return it.
 pub(crate) const EEXIST: i32 = -17;
 

@@ -336,3 +336,24 @@ fn bypass_asks_nobody() {
     );
     assert_eq!((m.curr(0), m.curr(1)), (b, a));
 }
+
+#[test]
+fn per_node_variants_need_their_flag() {
+    let mut probe = Probe::queueing();
+    probe.params.flags |= SCX_OPS_BUILTIN_IDLE_PER_NODE;
+    let mut m = Machine::with(2, probe);
+    let all = mask(&m, &[0, 1]);
+    assert_eq!(m.s.kf_scx_bpf_get_idle_cpumask_node(0).weight(&*m.s.mem, 2), 2);
+    assert_eq!(m.s.kf_scx_bpf_get_idle_cpumask_node(-1).weight(&*m.s.mem, 2), 0);
+    assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu_node(all, 0, 0), 1);
+    assert_eq!(m.s.kf_scx_bpf_pick_any_cpu_node(all, 0, 0), 0);
+    assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu_node(all, 0, 0), -16);
+    assert_eq!(m.s.kf_scx_bpf_pick_any_cpu_node(all, 0, 0), 1);
+    assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu_node(all, -1, 0), -2);
+    assert!(m.s.ext.exit_info().is_none());
+    assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu_node(all, 3, 0), -22);
+    assert_eq!(m.s.ext.exit_info().unwrap().msg, "invalid node 3");
+    let mut m = Machine::with(1, Probe::queueing());
+    assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu_node(all, 0, 0), -95);
+    assert_eq!(m.s.ext.exit_info().unwrap().msg, "per-node idle tracking is disabled");
+}
