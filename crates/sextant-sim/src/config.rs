@@ -18,7 +18,7 @@ pub struct SimConfig {
     pub ideal: bool,
     /// Overrides the workload's.
     pub duration: Option<Ns>,
-    /// Check all invariants after every entry (slow).
+    /// Check all invariants after every entry (slow; debug builds do it now and then anyway).
     pub check: bool,
 }
 

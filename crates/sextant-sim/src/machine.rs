@@ -32,6 +32,8 @@ use crate::workload::{SpecId, Workload};
 /// Timer interrupts a second on each CPU that is not idle.
 const HZ: u64 = 250;
 const TICK: u64 = 1_000_000_000 / HZ;
+/// Debug builds check all invariants after so many entries.
+const CHECK_EVERY: u64 = 1024;
 /// Between the ticks of neighbouring CPUs, ns.
 const TICK_SKEW: u64 = 100;
 /// So many actions or events without time passing are a loop.
@@ -110,6 +112,7 @@ pub struct Simulation {
     pub(crate) next_pid: i32,
     helper: TaskId,
     ended_at: Ns,
+    entries: u64,
     spare_requests: Vec<Request>,
 }
 
@@ -152,6 +155,7 @@ impl Simulation {
             next_pid: first_pid,
             helper,
             ended_at: Ns::ZERO,
+            entries: 0,
         };
         sim.next_pid = first_pid + sim.starts.len() as i32;
         if let Some(start) = sim.starts.last() {
@@ -310,7 +314,8 @@ impl Simulation {
         self.settle(cpu);
         self.run_user(cpu);
         self.leave_kernel(cpu, sink);
-        if self.config.check {
+        self.entries += 1;
+        if self.config.check || (cfg!(debug_assertions) && self.entries.is_multiple_of(CHECK_EVERY)) {
             self.sched.check_invariants();
         }
     }

@@ -11,8 +11,10 @@ impl Sched {
     /// When the state is inconsistent: a bug of this crate.
     pub fn check_invariants(&self) {
         let mut running = vec![0u32; self.tasks.len()];
+        let mut waiting = vec![0u32; self.tasks.len()];
         let mut queued = vec![0u32; self.rqs.len()];
         for rq in &self.rqs {
+            rq.fair.waiting().for_each(|p| waiting[p.0 as usize] += 1);
             running[rq.curr.0 as usize] += 1;
             assert_eq!(self.tasks[rq.curr].cpu, rq.cpu, "{:?} runs on a CPU that is not its own", rq.curr);
         }
@@ -27,8 +29,8 @@ impl Sched {
             }
             assert!(on_cpu == 0 || t.on_rq == OnRq::Queued, "{:?} runs without being queued", t.id);
             if t.class == Class::Fair {
-                let places: usize = self.rqs.iter().map(|rq| rq.fair.count_of(t.id)).sum();
-                let expect = usize::from(t.on_rq == OnRq::Queued && on_cpu == 0);
+                let places = waiting[t.id.0 as usize];
+                let expect = u32::from(t.on_rq == OnRq::Queued && on_cpu == 0);
                 assert_eq!(places, expect, "{:?} is on {places} fair runqueues", t.id);
             }
         }
@@ -37,7 +39,6 @@ impl Sched {
             let charged = rq.exec_ns + rq.idle_ns;
             assert!(charged <= rq.clock.0, "{}: {charged} ns charged by {:?}", rq.cpu, rq.clock);
         }
-        let waiting: usize = self.rqs.iter().map(|rq| rq.fair.nr_waiting()).sum();
-        assert_eq!(waiting, self.fair_nr_waiting as usize, "fair tasks waiting");
+        assert_eq!(waiting.iter().sum::<u32>(), self.fair_nr_waiting, "fair tasks waiting");
     }
 }

@@ -87,9 +87,9 @@ impl FairRq {
         self.waiting.len()
     }
 
-    /// How often `p` waits here.
-    pub(crate) fn count_of(&self, p: TaskId) -> usize {
-        self.waiting.iter().filter(|w| w.1 == p).count()
+    /// Who waits.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = TaskId> + '_ {
+        self.waiting.iter().map(|w| w.1)
     }
 
     /// The waiting task that is furthest behind.
