@@ -17,6 +17,7 @@ pub mod fair;
 pub mod idle;
 pub mod native;
 pub mod ops;
+pub mod probe;
 pub mod rq;
 pub mod sched;
 pub mod task;

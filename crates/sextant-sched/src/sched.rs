@@ -7,6 +7,7 @@ use sextant_abi::{CpuId, CpuMaskBits, Ns};
 use crate::core::RootCgroup;
 use crate::event::Event;
 use crate::ext::Ext;
+use crate::probe::Probe;
 use crate::rq::Rq;
 use crate::task::{TaskId, TaskTable};
 
@@ -131,6 +132,8 @@ pub struct Sched {
     pub requests: Vec<Request>,
     /// Drained by the machine after each entry, in order.
     pub events: Vec<(Ns, CpuId, Event)>,
+    /// Probes with the number of events before each; None: not probing.
+    pub probes: Option<Vec<(usize, Probe)>>,
 }
 
 impl Sched {

@@ -72,6 +72,7 @@ impl Sched {
             rcu_pending: Vec::new(),
             requests: Vec::new(),
             events: Vec::new(),
+            probes: None,
         };
         for cpu in (0..nr_cpus).map(CpuId) {
             s.init_rq(cpu);

@@ -4,6 +4,7 @@ use sextant_abi::CpuId;
 use sextant_abi::types::Rq as RqStruct;
 
 use crate::ext::EnableState;
+use crate::probe::Probe;
 use crate::sched::{Request, Sched};
 use crate::task::TaskId;
 
@@ -71,6 +72,7 @@ impl Sched {
 
     /// Asks for a reschedule of `cpu`.
     pub fn resched_curr(&mut self, cpu: CpuId) {
+        self.probe(Probe::Resched(cpu));
         let rq = &mut self.rqs[cpu.idx()];
         if !rq.need_resched {
             rq.need_resched = true;

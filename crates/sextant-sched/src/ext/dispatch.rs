@@ -190,6 +190,7 @@ impl Sched {
         let Some(dst) = self.ext.dsqs[dsq].cpu else {
             return self.scx_dispatch_enqueue(rq, dsq, p, v.slice, v.vtime, flags | SCX_ENQ_CLEAR_OPSS);
         };
+        self.probe(Probe::ToLocal { p, dst, slice: v.slice, flags: v.enq_flags });
         if rq == src && rq == dst {
             return self.scx_dispatch_enqueue(rq, dsq, p, v.slice, v.vtime, flags | SCX_ENQ_CLEAR_OPSS);
         }

@@ -101,7 +101,7 @@ impl Sched {
     }
 
     /// `scx_alloc_and_add_sched`
-    fn alloc_sched(&mut self, ops: Rc<dyn Ops>, params: &OpsParams) {
+    pub(super) fn alloc_sched(&mut self, ops: Rc<dyn Ops>, params: &OpsParams) {
         let hz = self.cfg.hz;
         let e = &mut self.ext;
         e.state = EnableState::Enabling;

@@ -100,7 +100,7 @@ impl Sched {
     }
 
     /// `scx_enable_task`
-    fn scx_enable_task(&mut self, p: TaskId) {
+    pub(super) fn scx_enable_task(&mut self, p: TaskId) {
         let weight = self.update_scx_weight(p);
         self.op_enable(p);
         self.op_set_weight(p, weight);

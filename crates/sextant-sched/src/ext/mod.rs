@@ -24,6 +24,7 @@ mod kick;
 mod lifecycle;
 mod list;
 mod pick;
+pub mod replay;
 pub mod rq;
 mod tree;
 mod watchdog;

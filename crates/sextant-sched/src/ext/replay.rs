@@ -1,0 +1,299 @@
+//! Single steps of the class for a driver that replays a recording: what `scx_enable`, `scx_bypass` and `scx_root_disable`
+//! do in one entry is recorded in pieces, with other CPUs at work in between. And the state that a recording dictates where the
+//! class has gone another way, so that one difference is reported once.
+//!
+//! What must hold: nobody but a replayer calls these; they check nothing that the kernel checks elsewhere.
+
+use std::rc::Rc;
+
+use sextant_abi::types::*;
+use sextant_abi::{CpuId, DsqId};
+
+use super::EnableState;
+use super::entity::{DsqIdx, OpsState};
+use super::events::EventId;
+use super::rq::RqFlags;
+use crate::core::flags::PF_EXITING;
+use crate::ops::{Op, Ops};
+use crate::sched::Sched;
+use crate::task::TaskId;
+
+/// A DSQ by what a recording calls it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum DsqName {
+    /// The one global DSQ.
+    Global,
+    /// The local DSQ of a CPU.
+    Local(CpuId),
+    /// The bypass DSQ of a CPU.
+    Bypass(CpuId),
+    /// A user DSQ.
+    User(u64),
+}
+
+/// Loading and unloading, in pieces.
+impl Sched {
+    /// `scx_enable` up to ops.init.
+    pub fn replay_attach(&mut self, ops: Rc<dyn Ops>) {
+        let (params, has_update_idle) = (ops.params(), ops.has(Op::UpdateIdle));
+        self.alloc_sched(ops, &params);
+        self.scx_idle_enable(has_update_idle);
+    }
+
+    /// ops.init; 0 or -errno.
+    pub fn replay_init(&mut self) -> i32 {
+        self.op_init()
+    }
+
+    /// ops.exit, after which kfuncs find no scheduler.
+    pub fn replay_exit(&mut self) {
+        self.op_exit();
+    }
+
+    /// The normal ops are live.
+    pub fn replay_ops_live(&mut self) {
+        let Some(ops) = self.ext.ops.clone() else { return };
+        self.ext.has_op = Op::ALL.iter().filter(|&&op| ops.has(op)).fold(0, |set, &op| set | 1 << op.index());
+        if ops.has(Op::CpuAcquire) || ops.has(Op::CpuRelease) {
+            self.ext.flags |= SCX_OPS_HAS_CPU_PREEMPT;
+        }
+        self.ext.init_task_enabled = true;
+        self.ext.switching_all = self.ext.flags & SCX_OPS_SWITCH_PARTIAL == 0;
+        self.ext.enabled = true;
+    }
+
+    /// The state of a loaded scheduler; `None` for no scheduler at all.
+    pub fn replay_set_state(&mut self, state: EnableState) {
+        self.ext.state = state;
+        self.ext.switched_all = state == EnableState::Enabled && self.ext.switching_all;
+        match state {
+            EnableState::Enabled => {}
+            EnableState::Enabling => {}
+            EnableState::Disabling => {
+                self.ext.switching_all = false;
+                self.ext.init_task_enabled = false;
+            }
+            EnableState::Disabled => {
+                (self.ext.enabled, self.ext.has_op) = (false, 0);
+                self.stop_watchdog();
+            }
+        }
+    }
+
+    /// The global half of `scx_bypass`: depth and default slice. Whether that made a difference, so that every CPU follows with
+    /// `replay_bypass_cpu`.
+    pub fn replay_bypass(&mut self, on: bool) -> bool {
+        self.change_bypass_depth(on)
+    }
+
+    /// One CPU's half of `scx_bypass`, before its tasks are cycled.
+    pub fn replay_bypass_cpu(&mut self, cpu: CpuId, on: bool) {
+        let flags = &mut self.rqs[cpu.idx()].ext.flags;
+        if !on && flags.contains(RqFlags::BYPASSING) {
+            flags.insert(RqFlags::ROOT_IDLE_RENOTIFY);
+        }
+        flags.set(RqFlags::BYPASSING, on);
+    }
+
+    /// ops.init_task of a task that exists when the scheduler is loaded, or of a new one.
+    pub fn replay_init_task(&mut self, p: TaskId, fork: bool) -> i32 {
+        self.set_scx_task_state(p, SCX_TASK_INIT_BEGIN);
+        let ret = self.scx_init_task(p, fork);
+        self.set_scx_task_state(p, SCX_TASK_INIT);
+        if ret == 0 {
+            self.set_scx_task_state(p, SCX_TASK_READY);
+        }
+        ret
+    }
+
+    /// `__scx_enable_task`: the weight it has now.
+    pub fn replay_enable_task(&mut self, p: TaskId) -> u32 {
+        self.scx_enable_task(p);
+        self.scx(p).weight().get(&*self.mem)
+    }
+
+    /// `__scx_disable_and_exit_task`
+    pub fn replay_exit_task(&mut self, p: TaskId) {
+        self.scx_disable_and_exit_task(p);
+    }
+
+    /// ops.cgroup_init / ops.cgroup_exit of the cgroup object at `cgrp`.
+    pub fn replay_cgroup(&mut self, cgrp: u64, init: bool) -> i32 {
+        if init {
+            return self.op_cgroup_init(cgrp);
+        }
+        self.op_cgroup_exit(cgrp);
+        0
+    }
+
+    /// The kick half of the irq_work.
+    pub fn replay_kick_cpus(&mut self, cpu: CpuId) {
+        self.rqs[cpu.idx()].ext.irq_work_pending = false;
+        self.kick_cpus(cpu);
+    }
+
+    /// `run_deferred`
+    pub fn replay_run_deferred(&mut self, cpu: CpuId) {
+        self.rqs[cpu.idx()].ext.flags.remove(RqFlags::BAL_CB_PENDING);
+        self.run_deferred(cpu);
+    }
+
+    /// `update_curr_scx`
+    pub fn replay_update_curr(&mut self, cpu: CpuId) {
+        self.update_curr_scx(cpu);
+    }
+
+    /// Forgets what the last entry left for the machine to do.
+    pub fn replay_drain(&mut self) {
+        self.requests.clear();
+        for rq in &mut self.rqs {
+            (rq.need_resched, rq.balance_pending) = (false, false);
+        }
+    }
+}
+
+/// Looking at the class's state and replacing it.
+impl Sched {
+    fn dsq_named(&self, name: DsqName) -> Option<DsqIdx> {
+        Some(match name {
+            DsqName::Global => self.ext.dsqs.global(CpuId(0)),
+            DsqName::Local(cpu) => self.ext.dsqs.local(cpu),
+            DsqName::Bypass(cpu) => self.ext.dsqs.bypass(cpu),
+            DsqName::User(id) => self.ext.dsqs.find_user(DsqId(id))?,
+        })
+    }
+
+    /// The tasks of a DSQ, first to run first; None if there is no such DSQ.
+    pub fn replay_dsq(&self, name: DsqName) -> Option<Vec<TaskId>> {
+        let dsq = self.dsq_named(name)?;
+        let mut tasks = Vec::new();
+        let mut at = self.dsq_first(dsq);
+        while let Some(p) = at {
+            tasks.push(p);
+            at = self.dsq_next(p);
+        }
+        Some(tasks)
+    }
+
+    /// Makes a DSQ hold exactly `tasks`, taking them off whatever they are on; a user DSQ is created if need be. With `vtimes`
+    /// it is a priority queue of those keys.
+    pub fn replay_set_dsq(&mut self, name: DsqName, tasks: &[TaskId], vtimes: Option<&[u64]>) {
+        if let DsqName::User(id) = name {
+            self.ext.dsqs.create(DsqId(id));
+        }
+        let Some(dsq) = self.dsq_named(name) else { return };
+        for p in self.replay_dsq(name).unwrap_or_default() {
+            self.task_unlink_from_dsq(p);
+        }
+        for (i, &p) in tasks.iter().enumerate() {
+            if self.tasks[p].ext.dsq.is_some() {
+                self.task_unlink_from_dsq(p);
+            }
+            let mut flags = 0;
+            if let Some(keys) = vtimes {
+                self.scx(p).dsq_vtime().set(&*self.mem, keys[i]);
+                flags = SCX_ENQ_DSQ_PRIQ;
+            }
+            self.dsq_link(dsq, p, flags);
+            let d = &mut self.ext.dsqs[dsq];
+            d.seq = d.seq.wrapping_add(1);
+            self.tasks[p].ext.dsq_seq = d.seq;
+            self.tasks[p].ext.clear_opss();
+        }
+    }
+
+    /// Whether `p` is on any DSQ.
+    pub fn replay_on_dsq(&self, p: TaskId) -> bool {
+        self.tasks[p].ext.dsq.is_some()
+    }
+
+    /// Takes `p` off its DSQ.
+    pub fn replay_unlink(&mut self, p: TaskId) {
+        if self.tasks[p].ext.dsq.is_some() {
+            self.task_unlink_from_dsq(p);
+        }
+    }
+
+    /// `p->scx.ops_state` without the generation: 0 NONE, 1 QUEUEING, 2 QUEUED, 3 DISPATCHING.
+    pub fn replay_ops_state(&self, p: TaskId) -> u8 {
+        self.tasks[p].ext.ops_state as u8
+    }
+
+    /// Makes it NONE (0) or QUEUED with a new generation.
+    pub fn replay_set_ops_state(&mut self, p: TaskId, state: u8) {
+        let ent = &mut self.tasks[p].ext;
+        ent.clear_opss();
+        if state == OpsState::Queued as u8 {
+            ent.last_qseq = ent.last_qseq.checked_add(1).unwrap_or(1);
+            ent.qseq = ent.last_qseq;
+            ent.ops_state = OpsState::Queued;
+        }
+    }
+
+    /// Sets `p->scx.flags`, and keeps the runnable list and the count of `cpu` in step with QUEUED.
+    pub fn replay_set_flags(&mut self, cpu: CpuId, p: TaskId, flags: u32) {
+        let was = self.scx_queued(p);
+        self.scx(p).flags().set(&*self.mem, flags);
+        let is = flags & SCX_TASK_QUEUED != 0;
+        let nr = &mut self.rqs[cpu.idx()].ext.nr_running;
+        if is && !was {
+            *nr += 1;
+        } else if was && !is {
+            *nr = nr.saturating_sub(1);
+            self.clr_task_runnable(p, false);
+        }
+    }
+
+    /// Makes `slice` ns what is left, nothing pending.
+    pub fn replay_set_slice(&mut self, p: TaskId, slice: u64) {
+        self.set_task_slice(p, slice);
+    }
+
+    /// The slice that a request from outside the runqueue asks for.
+    pub fn replay_slice_oob(&self, p: TaskId) -> Option<u64> {
+        self.tasks[p].ext.slice_oob
+    }
+
+    /// Whether `cpu` is in the built-in idle mask.
+    pub fn replay_idle(&mut self, cpu: CpuId) -> bool {
+        let masks = self.masks();
+        masks.idle.test_cpu(&*self.mem, cpu.0)
+    }
+
+    /// Puts `cpu` into the built-in idle mask or takes it out.
+    pub fn replay_set_idle(&mut self, cpu: CpuId, idle: bool) {
+        let masks = self.masks();
+        if idle {
+            masks.idle.set_cpu(&*self.mem, cpu.0);
+        } else {
+            masks.idle.clear_cpu(&*self.mem, cpu.0);
+        }
+    }
+
+    /// The verdict that select_cpu has left on `p`: DSQ id, slice, flags.
+    pub fn replay_ddsp(&self, p: TaskId) -> (DsqId, u64, u64) {
+        let v = self.tasks[p].ext.ddsp;
+        (v.dsq_id, v.slice, v.enq_flags)
+    }
+
+    /// What ops.select_cpu or the default said last for `p`.
+    pub fn replay_selected_cpu(&self, p: TaskId) -> i32 {
+        self.tasks[p].ext.selected_cpu
+    }
+
+    /// PF_EXITING
+    pub fn replay_set_exiting(&mut self, p: TaskId) {
+        let flags = self.tasks[p].ts.flags();
+        flags.set(&*self.mem, flags.get(&*self.mem) | PF_EXITING);
+    }
+
+    /// Event counters so far, in the kernel's order.
+    pub fn replay_counters(&self) -> [i64; EventId::COUNT] {
+        self.ext.stats
+    }
+
+    /// The bits of `rq->scx.flags` that are the kernel's.
+    pub fn replay_rq_flags(&self, cpu: CpuId) -> u32 {
+        self.rqs[cpu.idx()].ext.flags.kernel_bits()
+    }
+}
