@@ -229,8 +229,16 @@ impl Simulation {
         let end = self.duration().unwrap_or(Ns::MAX);
         let (mut last, mut same) = (Ns::ZERO, 0);
         loop {
+            if self.starts.is_empty() && self.live == 0 {
+                return Ok((Ended::AllExited, last.max(self.sched.now)));
+            }
+            if self.starts.is_empty() && self.suspended == self.live && end == Ns::MAX {
+                return Ok((Ended::AllSuspended, last.max(self.sched.now)));
+            }
             let Some((at, slot)) = self.queue.peek() else {
-                return Ok((Ended::AllSuspended, last));
+                // Nothing will ever happen again: the rest of the duration passes.
+                let forever = end == Ns::MAX;
+                return Ok(if forever { (Ended::AllSuspended, last) } else { (Ended::Duration, end) });
             };
             if at >= end {
                 return Ok((Ended::Duration, end));
@@ -252,15 +260,6 @@ impl Simulation {
             if self.stuck || same > NO_PROGRESS {
                 let curr = self.sched.t(self.sched.rqs[cpu.idx()].curr);
                 return Err(SimError::NoProgress { at, task: curr.comm().get_str(&*self.sched.mem) });
-            }
-            if self.starts.is_empty() {
-                let at = self.cpus[cpu.idx()].busy_until;
-                if self.live == 0 {
-                    return Ok((Ended::AllExited, at));
-                }
-                if self.suspended == self.live && end == Ns::MAX {
-                    return Ok((Ended::AllSuspended, at));
-                }
             }
         }
     }

@@ -147,6 +147,16 @@ fn all_suspended_is_an_end() {
 }
 
 #[test]
+fn a_duration_is_kept_when_nothing_happens_any_more() {
+    let mut w = suspend_resume(3);
+    w.tasks.truncate(1);
+    w.duration = Some(Ns::from_ms(700));
+    let out = run(&w, config(2, 1));
+    assert_eq!((out.ended, out.now), (Ended::Duration, Ns::from_ms(700)));
+    assert_eq!(run(&workload(vec![], 700), config(2, 1)).ended, Ended::AllExited);
+}
+
+#[test]
 fn a_run_is_cpu_time_and_a_runtime_is_not() {
     let once = |name: &str, action| TaskSpec { loops: Some(1), ..forever(name, vec![action]) };
     let w = workload(
