@@ -322,8 +322,37 @@ pub extern "C" fn libbpf_num_possible_cpus() -> c_int {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_probe_arrives() {
-        super::prove().unwrap();
+        prove().unwrap();
+    }
+
+    #[test]
+    fn a_fixed_mapping_does_not_replace_our_memory() {
+        let heap = vec![7u8; 1 << 20];
+        let page = (heap.as_ptr() as usize).next_multiple_of(4096) as *mut c_void;
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
+        // SAFETY: the test is that this maps nothing.
+        let got = unsafe { sextant_mmap(page, 4096, libc::PROT_READ, flags, -1, 0) };
+        assert_eq!(got, libc::MAP_FAILED);
+        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EEXIST));
+        assert!(heap.iter().all(|&b| b == 7));
+    }
+
+    #[test]
+    fn nothing_is_answered_without_a_kernel() {
+        let errno = || std::io::Error::last_os_error().raw_os_error();
+        // SAFETY: no pointer is followed before a kernel is looked for.
+        unsafe {
+            assert_eq!(sextant_syscall(libc::SYS_bpf, 0, 0, 0), -1);
+            assert_eq!(errno(), Some(libc::ENOSYS));
+            assert_eq!(sextant_syscall(libc::SYS_perf_event_open, 0, 0, 0), -1);
+            assert_eq!(errno(), Some(libc::EACCES));
+            assert_eq!(sextant_open(c"/proc/version".as_ptr(), 0, 0), -1, "the host has it");
+            assert!(sextant_fopen(c"/proc/kallsyms".as_ptr(), c"r".as_ptr()).is_null());
+        }
+        assert!(sextant_getenv(c"HOME".as_ptr()).is_null());
     }
 }

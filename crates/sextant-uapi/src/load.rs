@@ -415,6 +415,9 @@ pub(crate) fn render_place(btf: &Btf, place: globals::Place, var: &[u8]) -> Stri
     let start = (place.bit_offset / 8) as usize;
     let size = btf.size_of(place.ty).unwrap_or(0) as usize;
     let bytes = var.get(start..).unwrap_or_default();
+    if place.bits > 0 {
+        return globals::render_bits(btf, place.ty, bytes, (place.bit_offset % 8) as u32, place.bits);
+    }
     globals::render(btf, place.ty, &bytes[..size.min(bytes.len())])
 }
 

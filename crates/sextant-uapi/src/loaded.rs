@@ -101,7 +101,7 @@ impl Globals {
     pub fn get(&self, path: &str) -> Result<String, SetError> {
         let (place, _) = self.find(path)?;
         let bytes = self.bytes(path)?;
-        Ok(render_place(&self.btf, globals::Place { bit_offset: 0, ..place }, &bytes))
+        Ok(render_place(&self.btf, globals::Place { bit_offset: place.bit_offset % 8, ..place }, &bytes))
     }
 
     /// A variable's value now, as a number of at most 8 bytes.

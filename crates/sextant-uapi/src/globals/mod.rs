@@ -14,7 +14,7 @@ mod value;
 
 use sextant_bpf::btf::{Btf, Kind, KindTag, TypeId};
 
-pub use render::render;
+pub use render::{render, render_bits};
 pub use value::{Enumerators, element_count, parse_into, parse_u32};
 
 /// Why a global could not be set or read.

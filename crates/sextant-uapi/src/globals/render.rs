@@ -13,6 +13,11 @@ pub fn render(btf: &Btf, ty: TypeId, bytes: &[u8]) -> String {
     value(btf, ty, bytes, None, MAX_DEPTH)
 }
 
+/// The value of a bit field of `bits` bits that starts at bit `shift` of `bytes`.
+pub fn render_bits(btf: &Btf, ty: TypeId, bytes: &[u8], shift: u32, bits: u8) -> String {
+    value(btf, ty, bytes, Some((shift, bits)), MAX_DEPTH)
+}
+
 fn value(btf: &Btf, ty: TypeId, bytes: &[u8], bit_field: Option<(u32, u8)>, depth: usize) -> String {
     let resolved = btf.resolve(ty).unwrap_or(ty);
     if depth == 0 {

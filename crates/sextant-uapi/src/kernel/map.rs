@@ -1,6 +1,6 @@
 //! MAP_CREATE and the element commands.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use sextant_abi::Mem;
@@ -99,6 +99,7 @@ impl Kernel {
             btf_value_type_id: value_type,
             btf_vmlinux_value_type_id: vmlinux_value,
             in_vm: OnceCell::new(),
+            frozen: Cell::new(false),
             struct_ops: None.into(),
         };
         if map_type == STRUCT_OPS {
@@ -218,9 +219,12 @@ impl Kernel {
 
     /// The initial image of a large section: only its resident pages are copied, the rest is zero on both sides.
     fn update_large(&self, map: &MapObject, value_at: u64, len: usize) -> Result<(), Errno> {
+        if map.frozen.get() {
+            return Err(Errno::EPERM);
+        }
         let vm = self.vm()?;
         let id = map.vm_map(vm)?;
-        let first = [0; PAGE];
+        let zeros = [0; PAGE];
         let mut page = [0u8; PAGE];
         for offset in (0..len).step_by(PAGE) {
             let part = PAGE.min(len - offset);
@@ -228,7 +232,7 @@ impl Kernel {
                 continue;
             }
             user::read(value_at + offset as u64, &mut page[..part])?;
-            if page[..part] != first[..part] {
+            if page[..part] != zeros[..part] {
                 let addr = vm.map_value_addr(id, offset as u32).ok_or(Errno::EFAULT)?;
                 vm.region().write_bytes(addr, &page[..part]);
             }
@@ -286,6 +290,7 @@ impl Kernel {
         }
         let vm = self.vm()?;
         vm.map_freeze(map.vm_map(vm)?)?;
+        map.frozen.set(true);
         Ok(0)
     }
 

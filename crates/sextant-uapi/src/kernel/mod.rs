@@ -226,7 +226,7 @@ impl Kernel {
     /// bpf(2): the answer, or the negated errno.
     pub(crate) fn bpf(&self, command: u32, attr: u64, size: u32) -> i32 {
         let answer = self.decode(command, attr, size);
-        self.calls.borrow_mut().push((command, answer.map_or_else(|e| -e.0, |v| v)));
+        self.calls.borrow_mut().push((command, answer.unwrap_or_else(|e| -e.0)));
         let name = COMMANDS.get((command & !cmd::COMMON_ATTRS) as usize).map_or("?", |c| c.0);
         match answer {
             Ok(value) => {

@@ -53,6 +53,8 @@ pub(crate) struct MapObject {
     pub(crate) btf_vmlinux_value_type_id: u32,
     /// Its values, unless it is a struct_ops map.
     pub(crate) in_vm: OnceCell<MapId>,
+    /// bpf(2) may not write it any more.
+    pub(crate) frozen: Cell<bool>,
     /// The ops table, for a struct_ops map.
     pub(crate) struct_ops: RefCell<Option<StructOpsValue>>,
 }
