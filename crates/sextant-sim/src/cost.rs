@@ -1,4 +1,5 @@
-//! What kernel work costs, in ns of the CPU that does it. The one place for these constants, each with its source.
+//! What kernel work costs, in ns of the CPU that does it. The one place for these constants, each with its source; what is an
+//! estimate says so.
 //!
 //! With a seed's noise each charge varies by +-10%. `--ideal` sets all to zero.
 
@@ -23,19 +24,14 @@ pub struct MachineCosts {
 
 /// The class's costs on hardware.
 ///
-/// - Context switch 1.5 us: lmbench's lat_ctx gives 1.2-2 us between two processes on current x86 servers.
-/// - Ops: measured averages on hardware (scxtop, sched-ext/scx #2963) are select_cpu 551 ns, enqueue 854, dispatch 238, runnable 122,
-///   running 135, stopping 97. The smallest ones are little more than trampoline, RCU and clock reads: 80 ns for the call; the rest is
-///   instructions at 0.7 ns (JITed code at 1.5 instructions a cycle and about 1 GHz of effective cache-missing speed) and helpers at 40 ns.
+/// - Ops: averages seen on hardware (scxtop, sched-ext/scx #2963): select_cpu 551 ns, enqueue 854, dispatch 238, runnable 122,
+///   running 135, stopping 97. The smallest are little more than the call itself: 80 ns for it. The share of instructions (0.7 ns each)
+///   and of helpers and kfuncs (40 ns each) is an estimate, such that the larger ones come out at that order for programs of a few hundred instructions.
+/// - Context switch 1.5 us: 1.2 to 2 us is what is commonly measured between two processes (lmbench lat_ctx), caches included.
 pub const CLASS: Costs = Costs { switch_ns: 1_500, op_ns: 80, insn_ps: 700, kfunc_ns: 40 };
 
-/// The machine's costs on hardware.
-///
-/// - tick 1.2 us, irq 0.5 us: `perf trace` of local_timer and reschedule vectors on idle servers, rounded.
-/// - IPI latency 0.7 us: usual figure between cores of one socket.
-/// - syscall 0.2 us: getppid 50-100 ns with mitigations, plus futex or hrtimer work.
-/// - wakeup 0.6 us: half of `perf bench sched messaging`'s wakeup path.
-/// - fork 15 us: clone of a thread, lmbench's lat_proc scaled to threads.
+/// The machine's costs on hardware. Estimates of the right order, not measured by this project: wanted are figures that
+/// make kernel work visible in the results without dominating them.
 pub const MACHINE: MachineCosts = MachineCosts {
     tick_ns: 1_200,
     irq_ns: 500,
