@@ -185,6 +185,35 @@ fn another_subsystems_struct_ops_is_no_scheduler() {
 }
 
 #[test]
+fn an_ops_table_without_a_link_attaches_too() {
+    let body = "void BPF_STRUCT_OPS(t_tick, struct task_struct *p) { }\n\
+        SEC(\".struct_ops\") struct sched_ext_ops t_ops = { .tick = (void *)t_tick, .name = \"t\" };";
+    let Some(bytes) = compile("no_link", body) else { return };
+    let loaded = load(opened(&bytes)).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(loaded.ops.progs.keys().collect::<Vec<_>>(), [&Op::Tick]);
+}
+
+#[test]
+fn what_the_class_would_refuse_at_once_is_refused_with_its_reason() {
+    let table = |init: &str| {
+        format!(
+            "void BPF_STRUCT_OPS(t_tick, struct task_struct *p) {{ }}\n\
+            SCX_OPS_DEFINE(t_ops, .tick = (void *)t_tick, {init});"
+        )
+    };
+    for (test, init, says) in [
+        ("timeout", ".name = \"t\", .timeout_ms = 30001", "ops.timeout_ms = 30001"),
+        ("flags", ".name = \"t\", .flags = 1ull << 40", "0x10000000000"),
+        ("name", ".name = \"a b\"", "ops.name"),
+        ("no_name", ".timeout_ms = 1", "ops.name"),
+    ] {
+        let Some(bytes) = compile(test, &table(init)) else { return };
+        let error = refused(&bytes).to_string();
+        assert!(error.contains(says), "{test}: {error}");
+    }
+}
+
+#[test]
 fn two_ops_tables_need_a_choice_and_only_the_chosen_ones_programs_load() {
     let body = "void scx_bpf_teleport(s32 cpu) __ksym __weak;\n\
         void BPF_STRUCT_OPS(a_tick, struct task_struct *p) { }\n\

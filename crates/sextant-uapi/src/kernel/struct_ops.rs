@@ -136,7 +136,10 @@ impl Kernel {
             return Ok(());
         }
         if name == "name" {
-            value.name = ops_name(bytes).ok_or(Errno::EINVAL)?;
+            value.name = ops_name(bytes).ok_or_else(|| {
+                self.note("ops.name must be 1 to 127 letters, digits, '_' and '.'".into());
+                Errno::EINVAL
+            })?;
             return Ok(());
         }
         let int = int_value(bytes);
