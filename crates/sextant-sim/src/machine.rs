@@ -32,6 +32,10 @@ use crate::workload::{SpecId, Workload};
 /// Timer interrupts a second on each CPU that is not idle.
 const HZ: u64 = 250;
 const TICK: u64 = 1_000_000_000 / HZ;
+/// How often a CPU may ask for irq_work or a reschedule of itself within one entry.
+const MAX_ROUNDS: u32 = 8;
+/// When it goes on after that, ns.
+const MIN_ROUND: u64 = 1_000;
 /// Debug builds check all invariants after so many entries.
 const CHECK_EVERY: u64 = 1024;
 /// Between the ticks of neighbouring CPUs, ns.
@@ -369,9 +373,10 @@ impl Simulation {
         }
     }
 
-    /// Carries out what `Sched` asks for, until this CPU is left with nothing to do but go on.
+    /// Carries out what `Sched` asks for, until this CPU is left with nothing to do but go on. A CPU that keeps asking (a policy
+    /// that kicks its own CPU from ops.dispatch) goes on at a later interrupt, so that time passes and the others have their turn.
     pub(crate) fn settle(&mut self, cpu: CpuId) {
-        loop {
+        for _ in 0..MAX_ROUNDS {
             if !self.sched.requests.is_empty() && self.drain_requests(cpu) {
                 self.sched.irq_work(cpu);
             } else if self.sched.rqs[cpu.idx()].need_resched {
@@ -380,6 +385,10 @@ impl Simulation {
                 return;
             }
         }
+        let irq_work = self.drain_requests(cpu);
+        self.cpus[cpu.idx()].irq_work |= irq_work;
+        let at = self.sched.now + Ns(self.costs.ipi_ns.max(MIN_ROUND));
+        self.queue.arm(self.cpus[cpu.idx()].ipi, at);
     }
 
     /// The entry is over: its events go out, then what only waited for its end is freed.

@@ -184,6 +184,32 @@ fn a_stalling_scheduler_is_thrown_out_and_nothing_is_lost() {
     assert!(lines.iter().any(|l| l.contains("Disabled")));
 }
 
+/// Finds nothing in ops.dispatch and kicks the CPU that asked.
+struct KicksItself;
+
+impl Ops for KicksItself {
+    fn params(&self) -> OpsParams {
+        OpsParams { name: "kicks_itself".into(), timeout_ms: 100, ..OpsParams::default() }
+    }
+    fn has(&self, op: Op) -> bool {
+        matches!(op, Op::Dispatch | Op::Enqueue)
+    }
+    fn dispatch(&self, s: &mut Sched, cpu: sextant_abi::CpuId, _prev: Option<TaskId>) {
+        s.kf_scx_bpf_kick_cpu(cpu.0 as i32, sextant_abi::types::SCX_KICK_IDLE);
+    }
+}
+
+#[test]
+fn a_cpu_that_kicks_itself_does_not_stop_the_clock() {
+    for ideal in [false, true] {
+        let pinned = TaskSpec { cpus: Some(vec![sextant_abi::CpuId(0)]), ..hog("never_dispatched") };
+        let config = SimConfig { ideal, ..config(2, 1) };
+        let (sim, out, _) = simulate(&workload(vec![pinned], 400), config, Rc::new(KicksItself));
+        assert_eq!((out.ended, exit_kind(&sim)), (Ended::Duration, Some(ExitKind::ErrorStall)));
+        assert!(out.tasks[0].run_ns > 150_000_000, "{:?}", out.tasks);
+    }
+}
+
 /// Order of what happens to one task, flags included, against semantics §4.24 and §9.1.2.
 #[test]
 fn exit_is_a_group_move_and_a_sleep() {
