@@ -156,3 +156,23 @@ fn an_unknown_ops_name_lists_what_there_is() {
     let Err(error) = open(&bytes, &options) else { panic!("opened") };
     assert!(matches!(&error, LoadError::UnknownOps { have, .. } if have == &["simple_ops"]), "{error}");
 }
+
+#[test]
+fn each_thread_has_its_own_kernel() {
+    let simple = include_bytes!("../../../schedulers/built/simple.bpf.o");
+    let load = |nr_cpus: u32| {
+        let options = OpenOptions { nr_cpus, ..options("simple") };
+        let mut o = open(simple, &options).unwrap_or_else(|e| panic!("{e}"));
+        o.set("nr_local", "@cpus").unwrap();
+        let loaded = o.load(vm(), Vec::new()).unwrap_or_else(|e| panic!("{e}"));
+        (loaded.globals.get_u64("nr_local").unwrap(), loaded.ops.progs.clone(), loaded.maps.clone())
+    };
+    let threads: Vec<_> = (1..5u32)
+        .map(|nr_cpus| std::thread::spawn(move || (0..5).map(|_| load(nr_cpus)).collect::<Vec<_>>()))
+        .collect();
+    let results: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
+    for (nr_cpus, loads) in (1..).zip(&results) {
+        assert!(loads.iter().all(|(seen, ..)| *seen == nr_cpus), "{loads:?}");
+        assert!(loads.iter().all(|(_, progs, maps)| (progs, maps) == (&results[0][0].1, &results[0][0].2)));
+    }
+}
