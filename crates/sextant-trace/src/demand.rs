@@ -12,7 +12,7 @@ const MAX_ACTIONS: u32 = 200_000;
 /// CPU time that a task of this description uses in the first `span_ns` of its life on a CPU of its own; None if it waits
 /// for other tasks.
 pub fn alone_ns(spec: &TaskSpec, span_ns: u64) -> Option<u64> {
-    if spec.phases.iter().flat_map(|p| &p.actions).any(waits_for_others) {
+    if waits_for_others(spec) {
         return None;
     }
     let mut life = Life { span: span_ns, now: 0, ran: 0, timers: Vec::new(), left: MAX_ACTIONS };
@@ -29,8 +29,10 @@ pub fn alone_ns(spec: &TaskSpec, span_ns: u64) -> Option<u64> {
     Some(life.total())
 }
 
-fn waits_for_others(action: &Action) -> bool {
-    matches!(action, Action::Suspend(_) | Action::SemWait(_))
+/// Whether how fast the task goes on depends on other tasks.
+pub fn waits_for_others(spec: &TaskSpec) -> bool {
+    let waits = |a: &Action| matches!(a, Action::Suspend(_) | Action::SemWait(_));
+    spec.phases.iter().flat_map(|p| &p.actions).any(waits)
 }
 
 /// A task alone on its CPU.

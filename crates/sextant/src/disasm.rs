@@ -21,7 +21,13 @@ pub fn run(object: &Object, wanted: &str, out: &mut dyn Write) -> Result<Status,
     }
     for (i, function) in chosen.iter().enumerate() {
         let gap = if i > 0 { "\n" } else { "" };
-        writeln!(out, "{gap}{} ({}, {} instructions):", function.name, function.section, function.insns.len())?;
+        writeln!(
+            out,
+            "{gap}{} ({}, {} instructions):",
+            function.name,
+            function.section,
+            function.insns.len()
+        )?;
         out.write_all(disasm::program(&function.insns, &|slot, what| name(function, slot, what)).as_bytes())?;
     }
     Ok(Status::Done)

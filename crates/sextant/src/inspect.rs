@@ -16,7 +16,9 @@ use crate::{color, disasm};
 /// Runs the subcommand.
 pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     let Some(object) = source::scheduler(&args.object)? else {
-        return Err(Failure::usage("fair is no object file: it is the machine without a sched_ext scheduler"));
+        return Err(Failure::usage(
+            "fair is no object file: it is the machine without a sched_ext scheduler",
+        ));
     };
     let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &[] };
     let opened = object::prepare(&object, &how)?;
@@ -28,10 +30,7 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Status, Failure> {
 }
 
 fn print(opened: &Opened, out: &mut dyn Write) -> io::Result<()> {
-    let has = Has {
-        kfunc: &|id| has_kfunc(id.info().name),
-        helper: &|id| helper_is_implemented(id as u32),
-    };
+    let has = Has { kfunc: &|id| has_kfunc(id.info().name), helper: &|id| helper_is_implemented(id as u32) };
     let i = opened.inspect(&has);
     let mut p = Printer { out, color: color(std::io::stdout()), first: true };
     i.ops.iter().try_for_each(|ops| p.ops(ops))?;
@@ -85,13 +84,22 @@ impl Printer<'_> {
         self.heading(&format!("PROGRAMS {:<24} {:>8}  SECTION", "", "INSNS"))?;
         for p in &i.progs {
             let left_out = if p.autoload { "" } else { "  (left out)" };
-            writeln!(self.out, "  {:<31} {:>8}  {}{left_out}", printable(&p.name), p.insns, printable(&p.section))?;
+            writeln!(
+                self.out,
+                "  {:<31} {:>8}  {}{left_out}",
+                printable(&p.name),
+                p.insns,
+                printable(&p.section)
+            )?;
         }
         Ok(())
     }
 
     fn maps(&mut self, i: &Inspection) -> io::Result<()> {
-        self.heading(&format!("MAPS {:<16} {:<20} {:>5} {:>7} {:>9}  FLAGS", "", "TYPE", "KEY", "VALUE", "ENTRIES"))?;
+        self.heading(&format!(
+            "MAPS {:<16} {:<20} {:>5} {:>7} {:>9}  FLAGS",
+            "", "TYPE", "KEY", "VALUE", "ENTRIES"
+        ))?;
         for m in &i.maps {
             writeln!(
                 self.out,
@@ -143,7 +151,8 @@ impl Printer<'_> {
             return Ok(());
         }
         self.heading("GLOBALS (--set NAME=VALUE)")?;
-        for g in globals {
+        // Format strings of bpf_printk are nobody's to set.
+        for g in globals.iter().filter(|g| !g.name.contains(".____fmt")) {
             let value = shortened(&printable(&g.value));
             writeln!(self.out, "  {:<9} {} {} = {value}", g.section, printable(&g.ty), printable(&g.name))?;
         }

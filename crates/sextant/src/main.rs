@@ -5,6 +5,7 @@
 
 mod builtin;
 mod cli;
+mod demand;
 mod disasm;
 mod duration;
 mod inspect;

@@ -43,7 +43,7 @@ impl Scheduler {
     pub fn open(arg: &str) -> Result<Scheduler, Failure> {
         if let Some(name) = arg.strip_prefix(NATIVE) {
             return match name {
-                "fifo" => Ok(Scheduler::Native(Rc::new(Fifo::default()))),
+                "fifo" => Ok(Scheduler::Native(Rc::new(Fifo))),
                 "vtime" => Ok(Scheduler::Native(Rc::new(VtimeFair::default()))),
                 _ => Err(Failure::usage(format!(
                     "no native policy \"{name}\": there are native:fifo and native:vtime"
@@ -63,7 +63,7 @@ impl Scheduler {
         workload: &Workload,
         sink: &mut Sink,
     ) -> Result<Machine, Failure> {
-        let vm = Rc::new(vm(args)?);
+        let vm = Rc::new(vm(args.cpus, args.sanitize)?);
         let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
         let ops = match self {
             Scheduler::Fair => None,
@@ -85,11 +85,12 @@ fn refused(error: EnableError) -> Failure {
     Failure { status: Status::No, error: anyhow!("the scheduler was refused: {error}") }
 }
 
-fn vm(args: &SimArgs) -> Result<Vm, Failure> {
+/// Memory and programs of a machine with that many CPUs.
+pub fn vm(nr_cpus: u32, sanitize: bool) -> Result<Vm, Failure> {
     let scx = TaskStruct::at(0).scx();
     let config = VmConfig {
-        nr_cpus: args.cpus,
-        sanitize: args.sanitize,
+        nr_cpus,
+        sanitize,
         task_size: TaskStruct::SIZE,
         task_writable: [(scx.slice().addr(), 8), (scx.dsq_vtime().addr(), 8), (scx.disallow().addr(), 1)]
             .map(|(offset, len)| (offset as u32, len))

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use sextant_abi::Ns;
 use sextant_sim::{Ended, Outcome, SimConfig, Workload};
+use sextant_trace::demand::waits_for_others;
 use sextant_trace::document::Document;
 use sextant_trace::rtapp;
 use sextant_trace::table::{self, Style};
@@ -13,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::scheduler::{Machine, Scheduler};
 use crate::sink::Sink;
 use crate::status::{Failure, Status};
-use crate::{color, source, summary};
+use crate::{color, demand, source, summary};
 
 /// Virtual time of a run for which nobody said a duration.
 const DEFAULT_DURATION: Ns = Ns::from_ms(10_000);
@@ -23,13 +24,18 @@ pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     let workload = read_workload(args)?;
     let scheduler = Scheduler::open(&args.scheduler)?;
     let interrupt = Interrupt::listen()?;
-    let mut sink = Sink::new(args.trace.as_deref(), &about(args), interrupt.clone())?;
-    let mut machine = scheduler.machine(args, config(args, &workload), &workload, &mut sink)?;
+    let mut sink = Sink::new(args.trace.as_deref(), &about(args), args.json, interrupt.clone())?;
+    let config = config(args, &workload);
+    let mut machine = scheduler.machine(args, config.clone(), &workload, &mut sink)?;
     let outcome = machine.run(&mut sink)?;
     let trace_hash = sink.finish()?;
     note_end(&outcome, &workload);
 
-    let report = summary::report(args, &workload, &machine, &outcome, trace_hash);
+    // Only the table compares with the ideal.
+    let compare = !args.json && workload.tasks.iter().any(waits_for_others);
+    let wanted = if compare { demand::measure(&workload, &config) } else { None };
+    let report =
+        summary::report(args, &workload, &wanted.unwrap_or_default(), &machine, &outcome, trace_hash);
     if args.json {
         serde_json::to_writer_pretty(&mut *out, &Document::from(&report)).map_err(std::io::Error::from)?;
         writeln!(out)?;
@@ -96,10 +102,14 @@ fn about(args: &SimArgs) -> Vec<String> {
 }
 
 fn note_end(outcome: &Outcome, workload: &Workload) {
-    if outcome.ended == Ended::AllSuspended {
-        tracing::warn!(
-            "the run ended early: every task that is left waits to be resumed, and nobody is left to do it"
-        );
+    match outcome.ended {
+        Ended::Stopped => tracing::warn!("interrupted: the result is of the time until then"),
+        Ended::AllSuspended => {
+            tracing::warn!(
+                "the run ended early: every task that is left waits for another one, and nobody is left to wake it"
+            );
+        }
+        Ended::Duration | Ended::AllExited => {}
     }
     for (spec, errno) in &outcome.refused_forks {
         let name = &workload.tasks[spec.0 as usize].name;

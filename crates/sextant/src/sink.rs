@@ -23,6 +23,8 @@ pub struct Sink {
     batch: Vec<u8>,
     hash: Sha256,
     file: Option<TraceFile>,
+    /// Somebody wants the lines or their hash.
+    formats: bool,
     /// Writing failed: nothing more is written, and the run may end.
     failed: Option<Failure>,
     interrupt: Interrupt,
@@ -34,13 +36,20 @@ struct TraceFile {
 }
 
 impl Sink {
-    /// A sink that writes to `path`, if any; `about` are lines on what the run is.
-    pub fn new(path: Option<&Path>, about: &[String], interrupt: Interrupt) -> Result<Sink, Failure> {
+    /// A sink that writes to `path`, if any; `about` are lines on what the run is. Without `hashed` and a path nothing is
+    /// formatted, which saves a good part of a run's time.
+    pub fn new(
+        path: Option<&Path>,
+        about: &[String],
+        hashed: bool,
+        interrupt: Interrupt,
+    ) -> Result<Sink, Failure> {
         let mut sink = Sink {
             text: TraceText::new(),
             batch: Vec::with_capacity(2 * BATCH),
             hash: Sha256::new(),
             file: None,
+            formats: hashed || path.is_some(),
             failed: None,
             interrupt,
         };
@@ -86,6 +95,9 @@ impl EventSink for Sink {
         if let Event::Printk { text } = event {
             let text = text.replace(char::is_control, "?");
             eprintln!("[{:5}.{:06}] bpf_printk: {text}", at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1000);
+        }
+        if !self.formats {
+            return;
         }
         let line = self.text.line(at, cpu, event, &|p| task_name(s, p));
         self.batch.extend_from_slice(line);

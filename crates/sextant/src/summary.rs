@@ -8,18 +8,21 @@ use sextant_trace::ideal::Observed;
 use sextant_trace::report::{CpuRow, GroupRow, Latency, OpRow, Report, TaskRow};
 
 use crate::cli::SimArgs;
+use crate::demand::Wanted;
 use crate::scheduler::Machine;
 
-/// Everything that is reported of a run.
+/// Everything that is reported of a run. `wanted`: by description, what tasks want that wait for each other.
 pub fn report(
     args: &SimArgs,
     workload: &Workload,
+    wanted: &[Wanted],
     machine: &Machine,
     outcome: &Outcome,
     trace_hash: String,
 ) -> Report {
     let ext = &machine.sim.sched.ext;
     let stats = machine.ops.as_ref().map(|ops| ops.op_stats()).unwrap_or_default();
+    let tasks = |results: &[TaskResult]| results.iter().map(|t| task(t, workload, wanted)).collect();
     Report {
         scheduler: args.scheduler.clone(),
         workload: args.workload.clone(),
@@ -27,8 +30,8 @@ pub fn report(
         seed: args.seed,
         duration_ns: outcome.now.0,
         exit: machine.exit_info().cloned(),
-        tasks: outcome.tasks.iter().map(|t| task(t, workload)).collect(),
-        system_tasks: outcome.system_tasks.iter().map(|t| task(t, workload)).collect(),
+        tasks: tasks(&outcome.tasks),
+        system_tasks: tasks(&outcome.system_tasks),
         groups: groups(workload, outcome),
         cpu_rows: outcome.cpus.iter().zip(0..).map(cpu).collect(),
         ops: stats.iter().map(|&(op, calls, insns)| OpRow { name: op.name(), calls, insns }).collect(),
@@ -37,7 +40,7 @@ pub fn report(
     }
 }
 
-fn task(t: &TaskResult, workload: &Workload) -> TaskRow {
+fn task(t: &TaskResult, workload: &Workload, wanted: &[Wanted]) -> TaskRow {
     TaskRow {
         name: t.name.clone(),
         pid: t.pid,
@@ -46,7 +49,7 @@ fn task(t: &TaskResult, workload: &Workload) -> TaskRow {
         load_weight: load_weight(t, workload),
         run_ns: t.run_ns,
         wait_ns: t.wait_ns,
-        want_ns: want_ns(t, workload),
+        want_ns: want_ns(t, workload, wanted),
         wakeups: t.wakeups,
         latency: t.latency.map_or_else(Latency::default, latency),
         switches: t.switches,
@@ -54,11 +57,13 @@ fn task(t: &TaskResult, workload: &Workload) -> TaskRow {
     }
 }
 
-/// What the task would have used without waiting: what its description says, else what was seen suggests.
-fn want_ns(t: &TaskResult, workload: &Workload) -> u64 {
-    let described = spec(t, workload).and_then(|spec| alone_ns(spec, t.alive_ns));
-    let seen = Observed { run_ns: t.run_ns, wait_ns: t.wait_ns, alive_ns: t.alive_ns };
-    described.unwrap_or_else(|| seen.want_ns())
+/// What the task would have used without waiting: as its description says; else as on a machine where nobody waits;
+/// else as what was seen suggests.
+fn want_ns(t: &TaskResult, workload: &Workload, wanted: &[Wanted]) -> u64 {
+    let described = || alone_ns(spec(t, workload)?, t.alive_ns);
+    let measured = || wanted.get(t.spec?.0 as usize)?.of_life(t.alive_ns);
+    let seen = || Observed { run_ns: t.run_ns, wait_ns: t.wait_ns, alive_ns: t.alive_ns }.want_ns();
+    described().or_else(measured).unwrap_or_else(seen)
 }
 
 fn spec<'a>(t: &TaskResult, workload: &'a Workload) -> Option<&'a TaskSpec> {

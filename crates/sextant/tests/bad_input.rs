@@ -90,10 +90,12 @@ fn skip_unsupported_goes_on_with_a_warning() {
 
 #[test]
 fn not_an_object() {
-    for (name, content) in [("text.bpf.o", b"int main(void) { return 0; }" as &[u8]), ("empty.bpf.o", b"")] {
+    for (name, content, why) in
+        [("text.bpf.o", b"int main(void) { return 0; }" as &[u8], "ELF"), ("empty.bpf.o", b"", "empty")]
+    {
         let path = scratch(name, content);
-        refused(&["sim", &path], 2, &[name, "ELF"]);
-        refused(&["inspect", &path], 2, &[name, "ELF"]);
+        refused(&["sim", &path], 2, &[name, why, "BPF object"]);
+        refused(&["inspect", &path], 2, &[name, why, "BPF object"]);
     }
     let own = env!("CARGO_BIN_EXE_sextant");
     refused(&["sim", own], 2, &["BPF"]);

@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
-use support::{command, sextant, sim_json};
+use support::{command, sextant, sim_json, workload};
 
 fn hash_of_events(text: &str) -> String {
     let events: String = text.lines().filter(|l| !l.starts_with('#')).map(|l| format!("{l}\n")).collect();
@@ -95,4 +95,19 @@ fn built_in_workloads_run() {
             assert!(run > 0 && wait < 20_000_000, "{name}: {task}");
         }
     }
+}
+
+/// A sleeper behind a hog on one CPU under a FIFO waits for the rest of a 20 ms slice: percentiles are of real size.
+#[test]
+fn latency_percentiles_are_not_clamped() {
+    let load = workload(
+        "behind-a-hog",
+        r#"{"tasks": {"hog": {"run": 1000000}, "sleeper": {"run": 100, "sleep": 7000}}, "global": {"duration": 2}}"#,
+    );
+    let doc = sim_json(&["native:fifo", &load, "--cpus", "1"]);
+    let sleeper =
+        doc["tasks"].as_array().and_then(|t| t.iter().find(|t| t["name"] == "sleeper")).expect("it");
+    let latency = |p: &str| sleeper["wakeup_latency_ns"][p].as_u64().expect("ns");
+    assert!(latency("p50") > 1_000_000 && latency("p50") <= latency("p99"), "{sleeper}");
+    assert!(latency("p99") <= latency("max") * 1001 / 1000 && latency("max") <= 30_000_000, "{sleeper}");
 }
