@@ -151,12 +151,16 @@ impl Printer<'_> {
             return Ok(());
         }
         self.heading("GLOBALS (--set NAME=VALUE)")?;
-        // Format strings of bpf_printk are nobody's to set.
-        for g in globals.iter().filter(|g| !g.name.contains(".____fmt")) {
+        // Format strings are nobody's to set, and the copies of the kernel's enums are filled by the loader.
+        let is_enum = |g: &&GlobalInfo| g.name.starts_with("__SCX_");
+        for g in globals.iter().filter(|g| !g.name.contains("___fmt") && !is_enum(g)) {
             let value = shortened(&printable(&g.value));
             writeln!(self.out, "  {:<9} {} {} = {value}", g.section, printable(&g.ty), printable(&g.name))?;
         }
-        Ok(())
+        match globals.iter().filter(is_enum).count() {
+            0 => Ok(()),
+            n => writeln!(self.out, "  and {n} __SCX_* constants, filled with the values of Linux 7.3"),
+        }
     }
 
     fn enums(&mut self, i: &Inspection) -> io::Result<()> {
