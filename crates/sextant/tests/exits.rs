@@ -32,7 +32,7 @@ fn the_watchdog_throws_out_a_scheduler_that_never_dispatches() {
 fn a_trap_ends_the_scheduler_and_names_the_instruction() {
     let Some(object) = bpf_object("trap") else { return };
     let load = workload("finite-trap", FINITE);
-    let run = sextant(&["sim", &object, &load, "--json"]).expect(3);
+    let run = sextant(&["sim", &object, &load, "--cpus", "1", "--json"]).expect(3);
     let exit = &run.json()["exit"];
     assert_eq!(exit["kind"], "ERROR");
     let msg = exit["msg"].as_str().expect("a message");
@@ -55,7 +55,7 @@ fn an_endless_loop_is_a_soft_lockup() {
 fn a_scheduler_may_leave_by_itself() {
     let Some(object) = bpf_object("early_exit") else { return };
     let load = workload("finite-early", FINITE);
-    let run = sextant(&["sim", &object, &load, "--set", "after=10", "--json"]).expect(0);
+    let run = sextant(&["sim", &object, &load, "--cpus", "1", "--set", "after=10", "--json"]).expect(0);
     let exit = &run.json()["exit"];
     assert_eq!(exit["kind"], "UNREG_BPF");
     assert_eq!(exit["code"], 42);
