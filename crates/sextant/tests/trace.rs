@@ -111,3 +111,17 @@ fn latency_percentiles_are_not_clamped() {
     assert!(latency("p50") > 1_000_000 && latency("p50") <= latency("p99"), "{sleeper}");
     assert!(latency("p99") <= latency("max") * 1001 / 1000 && latency("max") <= 30_000_000, "{sleeper}");
 }
+
+/// A partially switching scheduler gets the SCHED_EXT tasks only: what the comment of the workload promises.
+#[test]
+fn the_partial_workload_shows_partial_switching() {
+    for args in [["simple", "switch_partial=true"], ["vtime", "ops.flags=SCX_OPS_SWITCH_PARTIAL"]] {
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("partial-{}.trace", args[0]));
+        let file = file.display().to_string();
+        sim_json(&[args[0], "partial", "--set", args[1], "--duration", "50ms", "--trace", &file]);
+        let text = std::fs::read_to_string(&file).expect("a trace");
+        assert!(text.lines().any(|l| l.contains("enabled partial=1")), "{args:?}");
+        let ops: Vec<&str> = text.lines().filter(|l| l.contains(" ops.enqueue ")).collect();
+        assert!(!ops.is_empty() && ops.iter().all(|l| l.contains("p=ext_")), "{args:?}: {:?}", ops.first());
+    }
+}
