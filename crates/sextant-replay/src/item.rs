@@ -1,0 +1,196 @@
+//! What to feed and what it led to: the events of a CPU, cut into an input with the reaction to it.
+//!
+//! An input that has a `*_ret` owns everything on its CPU up to there; the others own what follows on their CPU as long as only
+//! they can have caused it. The class's entries are atomic, the kernel's overlap between CPUs (2% of them). So each item runs
+//! at the one event that other CPUs can see or that depends on them: the insertion into or removal from a shared DSQ, the claim of
+//! an idle CPU. That order is one in which the entries could have run without overlapping.
+
+use crate::recording::{Event, Recording};
+
+/// An input and its reaction.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Executing CPU.
+    pub cpu: u32,
+    /// Events (indices) in order; the first is the input.
+    pub body: Vec<usize>,
+    /// The event at which the class runs.
+    pub at: usize,
+}
+
+impl Item {
+    /// The input.
+    pub fn head(&self) -> usize {
+        self.body[0]
+    }
+
+    /// The last event.
+    pub fn last(&self) -> usize {
+        self.body[self.body.len() - 1]
+    }
+}
+
+/// Inputs that end with a return event.
+const WITH_RET: &[(&str, &str)] = &[
+    ("sel_rq", "sel_rq_ret"),
+    ("enq", "enq_ret"),
+    ("deq", "deq_ret"),
+    ("pick", "pick_ret"),
+    ("putp", "putp_ret"),
+    ("setn", "setn_ret"),
+    ("tick", "tick_ret"),
+    ("upd", "upd_ret"),
+    ("setcpus", "setcpus_ret"),
+    ("reweight", "reweight_ret"),
+    ("kick_irq", "kick_irq_ret"),
+    ("enable_task", "enable_ret"),
+];
+
+/// Pairs inside a reaction between which everything belongs to it.
+const BRACKETS: &[(&str, &str)] =
+    &[("enq", "enq_ret"), ("deq", "deq_ret"), ("ins", "ins_ret"), ("seldfl", "seldfl_ret"), ("enable_task", "enable_ret")];
+
+/// What may follow an input without a return event as part of its reaction.
+const DEFERRED: &[&str] = &[
+    "to_local", "r2l", "sched_migrate_task", "ins", "ins_ret", "do_enq", "op_enqueue", "op_dequeue", "rm", "ddeq", "opsdeq",
+    "sched_ext_event", "seldfl", "idle_tac", "idle_pick", "kick", "reenq", "resched",
+];
+const AROUND_KFUNC: &[&str] = &["seldfl", "idle_tac", "idle_pick", "kick", "reenq", "sched_ext_event"];
+
+fn followers(head: &str) -> &'static [&'static str] {
+    match head {
+        "woken" | "defer_bal" | "defer_irq" => DEFERRED,
+        "yield" => &["op_yield", "kick", "idle_tac", "idle_pick"],
+        "idle" => &["op_update_idle", "kick", "idle_tac", "idle_pick", "sched_ext_event"],
+        "wpreempt_scx" => &["reenq"],
+        "switching_to" => &["enable_task", "op_set_cpumask", "sched_ext_event"],
+        "switched_from" => &["disable_task", "op_disable"],
+        "init_task" => &["op_init_task"],
+        "exit_task" => &["disable_task", "op_disable", "op_exit_task"],
+        "dead" => &["exit_task", "disable_task", "op_disable", "op_exit_task"],
+        "cg_move" => &["op_cgroup_move"],
+        "cg_weight" => &["op_cgroup_set_weight"],
+        "bypass" => &["sched_ext_event"],
+        _ if head.starts_with("k_") || head.starts_with("op_") => AROUND_KFUNC,
+        _ => &[],
+    }
+}
+
+/// Whether kfuncs called after the input belong to it.
+fn runs_ops(head: &str) -> bool {
+    !matches!(head, "bypass" | "wpreempt_scx") && !head.starts_with("k_") && !followers(head).is_empty()
+}
+
+struct Open {
+    body: Vec<usize>,
+    /// The return event, if the input has one.
+    ret: Option<&'static str>,
+    /// Return events that are awaited, innermost last.
+    nested: Vec<&'static str>,
+    /// A migration whose deq (2) and enq (1) are still to come.
+    migrating: u32,
+}
+
+impl Open {
+    fn takes(&mut self, head: &str, e: &Event) -> bool {
+        if self.ret.is_some() || !self.nested.is_empty() {
+            return true;
+        }
+        let name = e.name.as_str();
+        match name {
+            "r2l" if followers(head).contains(&"r2l") => self.migrating = 2,
+            "deq" if self.migrating == 2 => self.migrating = 1,
+            "enq" if self.migrating == 1 => self.migrating = 0,
+            "sched_migrate_task" => return self.migrating == 1,
+            "resched" => return self.body.len() > 1 && followers(head).contains(&name),
+            _ if name.starts_with("k_") => return runs_ops(head),
+            _ => return followers(head).contains(&name),
+        }
+        true
+    }
+
+    fn push(&mut self, i: usize, e: &Event) {
+        self.body.push(i);
+        let name = e.name.as_str();
+        if self.nested.last() == Some(&name) {
+            self.nested.pop();
+        } else if let Some(&(_, ret)) = BRACKETS.iter().find(|(open, _)| *open == name) {
+            self.nested.push(ret);
+        }
+    }
+}
+
+/// Cuts a recording into items, in the order in which they run.
+pub fn items(rec: &Recording) -> Vec<Item> {
+    let mut open: Vec<Option<Open>> = (0..rec.cpus).map(|_| None).collect();
+    let mut out = Vec::new();
+    for (i, e) in rec.events.iter().enumerate() {
+        let slot = &mut open[e.cpu as usize];
+        if let Some(o) = slot {
+            let head = rec.events[o.body[0]].name.clone();
+            if o.takes(&head, e) {
+                o.push(i, e);
+                if o.nested.is_empty() && o.ret == Some(e.name.as_str()) {
+                    out.extend(slot.take().map(|o| close(rec, e.cpu, o)));
+                }
+                continue;
+            }
+            out.extend(slot.take().map(|o| close(rec, e.cpu, o)));
+        }
+        let ret = WITH_RET.iter().find(|(head, _)| *head == e.name).map(|(_, ret)| *ret);
+        *slot = Some(Open { body: vec![i], ret, nested: Vec::new(), migrating: 0 });
+    }
+    for (cpu, slot) in open.into_iter().enumerate() {
+        out.extend(slot.map(|o| close(rec, cpu as u32, o)));
+    }
+    out.sort_by_key(|item| item.at);
+    out
+}
+
+fn close(rec: &Recording, cpu: u32, o: Open) -> Item {
+    let at = o.body.iter().copied().filter(|&i| shared(&rec.events[i])).max_by_key(|&i| (weight(&rec.events[i]), i));
+    Item { cpu, at: at.unwrap_or(o.body[0]), body: o.body }
+}
+
+/// Whether other CPUs can see it, or it depends on them.
+fn shared(e: &Event) -> bool {
+    match e.name.as_str() {
+        "rm" | "ins" => e.get("dsq").is_some_and(|d| !d.starts_with("LOCAL@")),
+        "consume" | "idle_tac" | "idle_pick" | "idle" => true,
+        _ => false,
+    }
+}
+
+/// What succeeded counts for more than what found nothing.
+fn weight(e: &Event) -> u32 {
+    match e.name.as_str() {
+        "rm" | "ins" | "idle" => 2,
+        "idle_tac" if e.is("ret") => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(lines: &str) -> Vec<(String, usize, usize)> {
+        let text = format!("# kernel 7.3.4 cpus 2 sched scx_simple opt none\n{lines}");
+        let rec = Recording::from_csv(&text).unwrap();
+        items(&rec).iter().map(|i| (rec.events[i.head()].name.clone(), i.body.len(), i.at)).collect()
+    }
+
+    #[test]
+    fn an_input_owns_what_is_between_it_and_its_return() {
+        let got = cut("1,0,0,enq,pid=1\n2,1,0,tick,pid=2\n3,0,0,ins,pid=1,dsq=0x0\n4,1,0,tick_ret,pid=2\n5,0,0,ins_ret,pid=1\n6,0,0,enq_ret,pid=1\n7,0,0,sched_wakeup,pid=1\n");
+        let want = [("tick", 2, 1), ("enq", 4, 2), ("sched_wakeup", 1, 6)];
+        assert_eq!(got, want.map(|(n, l, a)| (n.to_string(), l, a)));
+    }
+
+    #[test]
+    fn a_deferred_transfer_belongs_to_woken_but_the_next_dequeue_does_not() {
+        let got = cut("1,0,0,woken,pid=1\n2,0,0,r2l,pid=1\n3,0,0,deq,pid=1\n4,0,0,deq_ret,pid=1\n5,0,0,sched_migrate_task,pid=1\n6,0,0,enq,pid=1\n7,0,0,ins,dsq=LOCAL@1\n8,0,0,ins_ret,pid=1\n9,0,0,enq_ret,pid=1\n10,0,0,resched,cpu=1\n11,0,0,deq,pid=2\n12,0,0,deq_ret,pid=2\n");
+        let want = [("woken", 10, 0), ("deq", 2, 10)];
+        assert_eq!(got, want.map(|(n, l, a)| (n.to_string(), l, a)));
+    }
+}

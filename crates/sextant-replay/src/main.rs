@@ -1,0 +1,86 @@
+//! `cargo xtask kernel-replay`: the recordings named on the command line, or all of `../shared/data/kernel-traces`.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use sextant_replay::{Recording, Report, replay};
+
+/// Replays recordings of a real kernel's sched_ext class against ours; exit status 0 if every one matches to 99% or more
+#[derive(Parser)]
+#[command(name = "kernel-replay", version)]
+struct Args {
+    /// Recordings, NAME.csv.zst or NAME.csv; all of ../shared/data/kernel-traces if none is named
+    files: Vec<PathBuf>,
+    /// How many divergences to show in full per recording
+    #[arg(long, default_value_t = 1)]
+    show: usize,
+    /// Show only divergences whose one-line summary contains this
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Show the kinds of decisions with misses for recordings that pass, too
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<bool> {
+    let files = if args.files.is_empty() { all_recordings()? } else { args.files.clone() };
+    let mut all_passed = true;
+    let mut out = std::io::stdout().lock();
+    for file in &files {
+        let name = file.file_name().and_then(|n| n.to_str()).unwrap_or("?");
+        let name = name.trim_end_matches(".zst").trim_end_matches(".csv");
+        let report = replay_file(file)?;
+        all_passed &= report.passed();
+        if writeln!(out, "{}", show(args, name, &report)).is_err() {
+            return Ok(all_passed); // nobody reads on
+        }
+    }
+    Ok(all_passed)
+}
+
+fn show(args: &Args, name: &str, report: &Report) -> String {
+    let mut text = report.headline(name);
+    if args.verbose || !report.passed() {
+        text += "\n";
+        text += report.breakdown().trim_end();
+    }
+    let shown = report.divergences.iter().filter(|d| d.summary.contains(&args.only)).take(args.show);
+    for d in shown {
+        text += &format!("\n  divergence at line {}, {}\n{}", d.line, d.summary, d.text.trim_end());
+    }
+    text
+}
+
+fn replay_file(file: &Path) -> anyhow::Result<Report> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let rec = match std::str::from_utf8(&bytes) {
+        Ok(text) => Recording::from_csv(text),
+        Err(_) => Recording::from_zstd(&bytes),
+    };
+    let rec = rec.with_context(|| file.display().to_string())?;
+    replay(rec).with_context(|| file.display().to_string())
+}
+
+fn all_recordings() -> anyhow::Result<Vec<PathBuf>> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/kernel-traces");
+    let entries = std::fs::read_dir(&dir).with_context(|| format!("no recordings in {}: name files", dir.display()))?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    files.retain(|f| f.to_str().is_some_and(|f| f.ends_with(".csv.zst")));
+    files.sort();
+    Ok(files)
+}

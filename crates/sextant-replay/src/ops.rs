@@ -1,0 +1,344 @@
+//! `TraceOps`: the policy of a recording. An op that the class calls is looked up among the events of the reaction under way; what
+//! the recorded scheduler then did through kfuncs is done again.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use sextant_abi::types::{Cpumask, SCX_ENQ_DSQ_PRIQ};
+use sextant_abi::CpuId;
+use sextant_sched::ops::{Op, Ops, OpsParams};
+use sextant_sched::{Sched, TaskId};
+
+use crate::env;
+use crate::recording::{Event, Recording};
+use crate::schedulers::Table;
+use crate::token::{Note, Token};
+
+/// Bits of enqueue flags that are the kernel's own.
+const INTERNAL: u64 = 0xff << 56;
+
+/// What driver and policy share: the reaction under way and how far it is followed.
+pub struct Script {
+    /// The recording.
+    pub rec: Rc<Recording>,
+    /// Tasks by pid.
+    pub tasks: RefCell<BTreeMap<i32, TaskId>>,
+    /// Events of the reaction.
+    body: RefCell<Rc<[usize]>>,
+    /// How many of them are behind us.
+    pos: Cell<usize>,
+    /// Results of kfuncs.
+    notes: RefCell<Vec<Note>>,
+}
+
+impl Script {
+    /// Nothing under way.
+    pub fn new(rec: Rc<Recording>) -> Self {
+        let body: Rc<[usize]> = Rc::new([]);
+        Self {
+            rec,
+            tasks: RefCell::default(),
+            body: RefCell::new(body),
+            pos: Cell::new(0),
+            notes: RefCell::default(),
+        }
+    }
+
+    /// A reaction begins.
+    pub fn begin(&self, s: &mut Sched, body: &[usize]) {
+        *self.body.borrow_mut() = body.into();
+        self.pos.set(0);
+        self.notes.borrow_mut().clear();
+        self.sync(s, 0);
+    }
+
+    /// It is over; the kfuncs' results.
+    pub fn end(&self) -> Vec<Note> {
+        self.notes.take()
+    }
+
+    /// The task of a pid.
+    pub fn task(&self, pid: i32) -> Option<TaskId> {
+        self.tasks.borrow().get(&pid).copied()
+    }
+
+    fn at(&self, k: usize) -> Option<&Event> {
+        self.body.borrow().get(k).map(|&i| &self.rec.events[i])
+    }
+
+    /// Gives the class what the core knows in the events from `from` to the next op or kfunc.
+    fn sync(&self, s: &mut Sched, from: usize) {
+        let mut clocked = Vec::new();
+        for k in from.. {
+            let Some(e) = self.at(k) else { break };
+            env::apply(s, e, |pid| self.task(pid), &mut clocked);
+            if k > from && (e.name.starts_with("op_") || e.name.starts_with("k_")) {
+                break;
+            }
+        }
+    }
+
+    fn note(&self, s: &Sched, kind: &str, what: String) {
+        let at = (s.events.len(), s.probes.as_ref().map_or(0, Vec::len));
+        self.notes.borrow_mut().push((at.0, at.1, Token::new(kind, what)));
+    }
+
+    /// Plays an op: finds its event, repeats its kfuncs. The event, if there is one.
+    fn op(&self, s: &mut Sched, name: &str, subject: Option<TaskId>) -> Option<&Event> {
+        let pid = subject.map(|p| s.tasks[p].ts.pid().get(&*s.mem));
+        let matches = |e: &Event| e.name == name && (pid.is_none() || e.pid() == pid || e.get("pid").is_none());
+        let found = (self.pos.get()..).map_while(|k| self.at(k).map(|e| (k, e))).find(|(_, e)| matches(e));
+        let (k, event) = found?;
+        self.pos.set(k + 1);
+        self.sync(s, k);
+        if name == "op_dispatch" { self.dispatch_kfuncs(s) } else { self.kfuncs(s, subject) }
+        self.sync(s, self.pos.get());
+        Some(event)
+    }
+
+    /// The kfuncs of an op that moves no tasks between DSQs: they follow it, with what they cause in between.
+    fn kfuncs(&self, s: &mut Sched, subject: Option<TaskId>) {
+        const CAUSED: &[&str] =
+            &["seldfl", "seldfl_ret", "idle_tac", "idle_pick", "kick", "reenq", "sched_ext_event"];
+        let mut k = self.pos.get();
+        while let Some(e) = self.at(k) {
+            if e.name.starts_with("k_") {
+                self.kfunc(s, e, k, subject);
+                self.pos.set(k + 1);
+            } else if !CAUSED.contains(&e.name.as_str()) {
+                break;
+            }
+            k += 1;
+        }
+    }
+
+    /// The kfuncs of ops.dispatch, which ends with a flush that no move_to_local has begun.
+    fn dispatch_kfuncs(&self, s: &mut Sched) {
+        let mut k = self.pos.get();
+        while let Some(e) = self.at(k) {
+            match e.name.as_str() {
+                "flush" => break,
+                "k_m2l" => {
+                    self.pos.set(k + 1);
+                    self.sync(s, k);
+                    let got = s.kf_scx_bpf_dsq_move_to_local(e.dsq_id("id"), e.num("fl") & !INTERNAL);
+                    self.note(s, "k_m2l", format!("{} ret={}", e.get("id").unwrap_or("?"), u8::from(got)));
+                    while self.at(k).is_some_and(|e| e.name != "k_m2l_ret") {
+                        k += 1;
+                    }
+                    self.pos.set(self.pos.get().max(k + 1));
+                }
+                name if name.starts_with("k_") => {
+                    self.sync(s, self.pos.get());
+                    self.kfunc(s, e, k, None);
+                    self.pos.set(self.pos.get().max(k + 1));
+                }
+                _ => {}
+            }
+            k += 1;
+        }
+    }
+
+    /// Repeats one kfunc call, the `k`-th event of the reaction, and notes its result.
+    pub fn kfunc(&self, s: &mut Sched, e: &Event, k: usize, subject: Option<TaskId>) {
+        let text = |key: &str| e.get(key).unwrap_or("?");
+        let p = e.pid().and_then(|pid| self.task(pid));
+        let fl = e.num("fl");
+        match (e.name.as_str(), p) {
+            ("k_ins", p) => {
+                let (dsq, slice) = (e.dsq_id("id"), e.num("slice"));
+                if fl & SCX_ENQ_DSQ_PRIQ != 0 {
+                    s.kf_scx_bpf_dsq_insert_vtime(p, dsq, slice, e.num("vtime"), fl & !INTERNAL);
+                } else {
+                    s.kf_scx_bpf_dsq_insert(p, dsq, slice, fl & !INTERNAL);
+                }
+            }
+            ("k_seldfl", Some(p)) => {
+                let (ret, idle) = s.kf_scx_bpf_select_cpu_dfl(p, e.int("prev_cpu") as i32, e.num("wf"));
+                let what = format!("{} ret={ret} idle={}", text("pid"), u8::from(idle));
+                self.note(s, "k_seldfl", what);
+            }
+            ("k_tac", _) => {
+                let was = s.kf_scx_bpf_test_and_clear_cpu_idle(e.int("cpu") as i32);
+                self.note(s, "k_tac", format!("cpu={} ret={}", text("cpu"), u8::from(was)));
+            }
+            ("k_pick", _) => {
+                let mask = self.mask_of(s, subject);
+                let ret = s.kf_scx_bpf_pick_idle_cpu(mask, fl);
+                self.note(s, "k_pick", format!("ret={ret}"));
+            }
+            ("k_pickany", _) => {
+                let mask = self.mask_of(s, subject);
+                let ret = s.kf_scx_bpf_pick_any_cpu(mask, fl);
+                self.note(s, "k_pickany", format!("ret={ret}"));
+            }
+            ("k_kick", _) => s.kf_scx_bpf_kick_cpu(e.int("cpu") as i32, fl),
+            ("k_mkdsq", _) => {
+                s.kf_scx_bpf_create_dsq(e.dsq_id("id"), e.int("node") as i32);
+            }
+            ("k_rmdsq", _) => s.kf_scx_bpf_destroy_dsq(e.dsq_id("id")),
+            ("k_nrq", _) => {
+                let nr = s.kf_scx_bpf_dsq_nr_queued(e.dsq_id("id"));
+                self.note(s, "k_nrq", format!("{} ret={nr}", text("id")));
+            }
+            ("k_setslice", Some(p)) => {
+                s.kf_scx_bpf_task_set_slice(p, e.num("slice"));
+            }
+            ("k_setvt", Some(p)) => {
+                s.kf_scx_bpf_task_set_dsq_vtime(p, e.num("vtime"));
+            }
+            ("k_move_ret", Some(p)) => self.dsq_move(s, e, k, p),
+            _ => {}
+        }
+    }
+
+    /// The recordings do not say which CPUs a search was given; the recorded schedulers give the affinity of the task at hand.
+    fn mask_of(&self, s: &mut Sched, subject: Option<TaskId>) -> Cpumask {
+        match subject {
+            Some(p) => s.tasks[p].ts.cpus(&*s.mem),
+            None => s.kf_scx_bpf_get_possible_cpumask(),
+        }
+    }
+
+    /// `scx_bpf_dsq_move[_vtime]` through an iterator over the DSQ the task is on. Overrides show only in the insertion.
+    fn dsq_move(&self, s: &mut Sched, e: &Event, k: usize, p: TaskId) {
+        let back = (self.pos.get()..k).rev();
+        let moved = |name: &str| back.clone().filter_map(|j| self.at(j)).find(|x| x.name == name && x.pid() == e.pid());
+        let src = moved("rm").map(|rm| rm.dsq_id("id"));
+        let (dst, fl) = (e.dsq_id("id"), e.num("fl"));
+        let mut ret = false;
+        if let Some(src) = src
+            && let Ok(it) = s.kf_bpf_iter_scx_dsq_new(src, 0)
+        {
+            if let Some(ins) = moved("ins") {
+                let scx = s.tasks[p].ts.scx();
+                if scx.slice().get(&*s.mem) != ins.num("cslice") {
+                    s.kf_scx_bpf_dsq_move_set_slice(it, ins.num("cslice"));
+                }
+                if scx.dsq_vtime().get(&*s.mem) != ins.num("cvt") {
+                    s.kf_scx_bpf_dsq_move_set_vtime(it, ins.num("cvt"));
+                }
+            }
+            while let Some(q) = s.kf_bpf_iter_scx_dsq_next(it) {
+                if q == p {
+                    ret = if fl & SCX_ENQ_DSQ_PRIQ != 0 {
+                        s.kf_scx_bpf_dsq_move_vtime(it, p, dst, fl & !INTERNAL)
+                    } else {
+                        s.kf_scx_bpf_dsq_move(it, p, dst, fl & !INTERNAL)
+                    };
+                    break;
+                }
+            }
+            s.kf_bpf_iter_scx_dsq_destroy(it);
+        }
+        let text = |key: &str| e.get(key).unwrap_or("?");
+        self.note(s, "k_move", format!("{} to {} ret={}", text("pid"), text("id"), u8::from(ret)));
+    }
+}
+
+/// The recorded policy.
+pub struct TraceOps {
+    table: Table,
+    script: Rc<Script>,
+}
+
+impl TraceOps {
+    /// For one recording.
+    pub fn new(table: Table, script: Rc<Script>) -> Self {
+        Self { table, script }
+    }
+
+    fn on_task(&self, s: &mut Sched, op: Op, p: TaskId) {
+        self.script.op(s, &format!("op_{}", op.name()), Some(p));
+    }
+
+    fn on_cpu(&self, s: &mut Sched, op: Op) {
+        self.script.op(s, &format!("op_{}", op.name()), None);
+    }
+}
+
+impl Ops for TraceOps {
+    fn params(&self) -> OpsParams {
+        self.table.params.clone()
+    }
+    fn has(&self, op: Op) -> bool {
+        self.table.ops.contains(&op)
+    }
+    fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, _wake_flags: u64) -> i32 {
+        self.script.op(s, "op_select_cpu", Some(p));
+        let body = self.script.body.borrow().clone();
+        let last = body.last().map(|&i| &self.script.rec.events[i]);
+        match last.filter(|e| e.name == "sel_rq_ret") {
+            Some(e) => e.int("sel") as i32,
+            None => prev_cpu.0 as i32,
+        }
+    }
+    fn enqueue(&self, s: &mut Sched, p: TaskId, _enq_flags: u64) {
+        self.on_task(s, Op::Enqueue, p);
+    }
+    fn dequeue(&self, s: &mut Sched, p: TaskId, _deq_flags: u64) {
+        self.on_task(s, Op::Dequeue, p);
+    }
+    fn dispatch(&self, s: &mut Sched, _cpu: CpuId, _prev: Option<TaskId>) {
+        self.on_cpu(s, Op::Dispatch);
+    }
+    fn tick(&self, s: &mut Sched, p: TaskId) {
+        self.on_task(s, Op::Tick, p);
+    }
+    fn runnable(&self, s: &mut Sched, p: TaskId, _enq_flags: u64) {
+        self.on_task(s, Op::Runnable, p);
+    }
+    fn running(&self, s: &mut Sched, p: TaskId) {
+        self.on_task(s, Op::Running, p);
+    }
+    fn stopping(&self, s: &mut Sched, p: TaskId, _runnable: bool) {
+        self.on_task(s, Op::Stopping, p);
+    }
+    fn quiescent(&self, s: &mut Sched, p: TaskId, _deq_flags: u64) {
+        self.on_task(s, Op::Quiescent, p);
+    }
+    fn set_weight(&self, s: &mut Sched, p: TaskId, _weight: u32) {
+        self.on_task(s, Op::SetWeight, p);
+    }
+    fn set_cpumask(&self, s: &mut Sched, p: TaskId) {
+        self.on_task(s, Op::SetCpumask, p);
+    }
+    fn update_idle(&self, s: &mut Sched, _cpu: CpuId, _idle: bool) {
+        self.on_cpu(s, Op::UpdateIdle);
+    }
+    fn cpu_acquire(&self, s: &mut Sched, _cpu: CpuId) {
+        self.on_cpu(s, Op::CpuAcquire);
+    }
+    fn cpu_release(&self, s: &mut Sched, _cpu: CpuId, _reason: u32, _task: TaskId) {
+        self.on_cpu(s, Op::CpuRelease);
+    }
+    fn init_task(&self, s: &mut Sched, p: TaskId, _fork: bool) -> i32 {
+        self.on_task(s, Op::InitTask, p);
+        0
+    }
+    fn exit_task(&self, s: &mut Sched, p: TaskId, _cancelled: bool) {
+        self.on_task(s, Op::ExitTask, p);
+    }
+    fn enable(&self, s: &mut Sched, p: TaskId) {
+        self.on_task(s, Op::Enable, p);
+    }
+    fn disable(&self, s: &mut Sched, p: TaskId) {
+        self.on_task(s, Op::Disable, p);
+    }
+    fn cgroup_init(&self, s: &mut Sched, _cgrp: u64) -> i32 {
+        self.on_cpu(s, Op::CgroupInit);
+        0
+    }
+    fn cgroup_exit(&self, s: &mut Sched, _cgrp: u64) {
+        self.on_cpu(s, Op::CgroupExit);
+    }
+    fn init(&self, s: &mut Sched) -> i32 {
+        self.on_cpu(s, Op::Init);
+        0
+    }
+    fn exit(&self, s: &mut Sched) {
+        self.on_cpu(s, Op::Exit);
+    }
+}
+
