@@ -14,7 +14,7 @@ pub(crate) fn populate(s: &mut Sched) -> TaskId {
         let attr = TaskAttr { comm, flags, cpus: cpu.map(|c| vec![c]), ..TaskAttr::default() };
         s.boot_task(pid, &attr, cpu.unwrap_or(CpuId(0)), stop)
     };
-    make(s, "systemd".into(), 0, None, false);
+    make(s, "init".into(), 0, None, false);
     make(s, "kthreadd".into(), PF_KTHREAD, None, false);
     let helper = make(s, "scx_enable_help".into(), PF_KTHREAD, None, false);
     let bound = PF_KTHREAD | PF_NO_SETAFFINITY;

@@ -41,7 +41,7 @@ pub const FAIR: &str = "fair";
 pub const WORKLOADS: &[Builtin<&str>] = &[
     Builtin {
         name: "mixed",
-        about: "hogs of three weights, sleepers, frames, a pipe pair: makes differences visible",
+        about: "hogs, batch jobs of less weight, sleepers, frames, a pipe pair: makes differences visible",
         content: include_str!("../../../workloads/mixed.json"),
     },
     Builtin {

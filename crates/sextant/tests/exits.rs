@@ -76,13 +76,22 @@ fn a_failing_init_is_an_attach_followed_by_an_exit() {
 fn set_reaches_every_kind_of_global() {
     let Some(object) = bpf_object("globals") else { return };
     let set = [
-        "number=0x10", "negative=-7", "flag=true", "colour=GREEN", "word=\"hi\"", "point.y=9", "arr[3]=44",
-        "sized=[5;3]", "map:table.max_entries=7",
+        "number=0x10",
+        "negative=-7",
+        "flag=true",
+        "colour=GREEN",
+        "word=\"hi\"",
+        "point.y=9",
+        "arr[3]=44",
+        "sized=[5;3]",
+        "map:table.max_entries=7",
     ];
     let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
     let load = workload("finite-globals", FINITE);
     let run = sextant(&[&["sim", &*object, &*load, "--duration", "10ms"], &*args].concat()).expect(0);
-    for line in ["number=16 negative=-7 flag=1", "colour=5 word=hi point.y=9", "arr[3]=44 sized[0]=5 table[6]=1"] {
+    for line in
+        ["number=16 negative=-7 flag=1", "colour=5 word=hi point.y=9", "arr[3]=44 sized[0]=5 table[6]=1"]
+    {
         assert!(run.stderr.contains(line), "{line} not in:\n{}", run.stderr);
     }
 }

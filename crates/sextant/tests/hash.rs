@@ -46,7 +46,12 @@ fn the_host_does_not_show() {
     assert_eq!(run_hash(under(&["setarch", "--uname-2.6"])), plain, "another uname");
     assert_eq!(run_hash(under(&["taskset", "-c", "0"])), plain, "one CPU");
     let mut elsewhere = command();
-    elsewhere.args(ARGS).env("HOME", "/nowhere").env("TZ", "Asia/Tokyo").env("LANG", "tr_TR.UTF-8").current_dir("/");
+    elsewhere
+        .args(ARGS)
+        .env("HOME", "/nowhere")
+        .env("TZ", "Asia/Tokyo")
+        .env("LANG", "tr_TR.UTF-8")
+        .current_dir("/");
     assert_eq!(run_hash(elsewhere), plain, "another home, time zone, directory");
 }
 
@@ -81,11 +86,16 @@ fn event_lines_hold_no_seed_name_or_path() {
 
 #[test]
 fn the_seed_decides_and_only_where_it_may() {
-    let run = |more: &[&str]| hash_of(&sim_json(&[&["simple", "mixed", "--duration", "300ms"], more].concat()));
+    let run =
+        |more: &[&str]| hash_of(&sim_json(&[&["simple", "mixed", "--duration", "300ms"], more].concat()));
     assert_eq!(run(&["--seed", "7"]), run(&["--seed", "7"]));
     assert_ne!(run(&["--seed", "7"]), run(&["--seed", "8"]));
 
-    let hogs = workload("hash-hogs", r#"{ "tasks": { "hog": { "instance": 3, "loop": -1, "run": 5000, "sleep": 500 } } }"#);
-    let ideal = |seed| hash_of(&sim_json(&["simple", &hogs, "--duration", "300ms", "--ideal", "--seed", seed]));
+    let hogs = workload(
+        "hash-hogs",
+        r#"{ "tasks": { "hog": { "instance": 3, "loop": -1, "run": 5000, "sleep": 500 } } }"#,
+    );
+    let ideal =
+        |seed| hash_of(&sim_json(&["simple", &hogs, "--duration", "300ms", "--ideal", "--seed", seed]));
     assert_eq!(ideal("7"), ideal("8"));
 }

@@ -33,7 +33,8 @@ fn scx_cpu0() {
 /// The globals that scx_central's own program sets before it loads.
 #[test]
 fn scx_central() {
-    let set = ["nr_cpu_ids=@cpus", "slice_ns=20000000", "cpu_gimme_task=[0;@cpus]", "cpu_started_at=[0;@cpus]"];
+    let set =
+        ["nr_cpu_ids=@cpus", "slice_ns=20000000", "cpu_gimme_task=[0;@cpus]", "cpu_started_at=[0;@cpus]"];
     let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
     runs_ten_seconds("examples", "scx_central", &args);
 }

@@ -65,7 +65,19 @@ pub fn bpf_object(name: &str) -> Option<String> {
     let source = format!("crates/sextant/tests/bpf/{name}.bpf.c");
     let status = Command::new("clang-19")
         .current_dir(root())
-        .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-Iinclude", "-c", &source, "-o"])
+        .args([
+            "-target",
+            "bpf",
+            "-mcpu=v3",
+            "-O2",
+            "-g",
+            "-Wall",
+            "-Werror",
+            "-Iinclude",
+            "-c",
+            &source,
+            "-o",
+        ])
         .arg(&out)
         .output();
     match status {
