@@ -50,8 +50,7 @@ fn set_clock(s: &mut Sched, cpu: u32, now: u64, clocked: &mut Vec<u32>) {
         return;
     }
     clocked.push(cpu);
-    let clock = &mut s.rqs[cpu as usize].clock;
-    *clock = (*clock).max(Ns(now));
+    s.rqs[cpu as usize].clock = Ns(now);
 }
 
 /// Sets the affinity.

@@ -224,10 +224,11 @@ impl Sched {
         scx.ddsp_vtime().set(&*self.mem, v.vtime);
     }
 
-    /// `clear_direct_dispatch`
+    /// `clear_direct_dispatch`: the slice and vtime of the last verdict stay behind, where programs see them.
     pub(crate) fn clear_direct_dispatch(&mut self, p: TaskId) {
-        if self.tasks[p].ext.ddsp.dsq_id != DsqId::INVALID {
-            self.set_direct_dispatch(p, Verdict::NONE);
+        let v = self.tasks[p].ext.ddsp;
+        if v.dsq_id != DsqId::INVALID {
+            self.set_direct_dispatch(p, Verdict { dsq_id: DsqId::INVALID, enq_flags: 0, ..v });
         }
     }
 
