@@ -143,30 +143,54 @@ pub fn items(rec: &Recording) -> Vec<Item> {
     for (cpu, slot) in open.into_iter().enumerate() {
         out.extend(slot.map(|o| close(rec, cpu as u32, o)));
     }
+    join_init_tasks(rec, &mut out);
     out.sort_by_key(|item| item.at);
     out
 }
 
 fn close(rec: &Recording, cpu: u32, o: Open) -> Item {
-    let at = o.body.iter().copied().filter(|&i| shared(&rec.events[i])).max_by_key(|&i| (weight(&rec.events[i]), i));
-    Item { cpu, at: at.unwrap_or(o.body[0]), body: o.body }
+    let key = |i: usize| (weight(&rec.events[i], cpu), i);
+    let mut at = o.body.iter().copied().max_by_key(|&i| key(i)).filter(|&i| key(i).0 > 0).unwrap_or(o.body[0]);
+    // A task that its CPU is just switching away from is taken when that is over.
+    if let Some(&r2l) = o.body.iter().find(|&&i| i > at && rec.events[i].name == "r2l") {
+        let (pid, src) = (rec.events[r2l].pid(), rec.events[r2l].num("scpu"));
+        let leaves = |e: &Event| e.name == "sched_switch" && u64::from(e.cpu) == src && Some(e.int("prev") as i32) == pid;
+        if rec.events[at].name == "rm" && rec.events[at..r2l].iter().any(leaves) {
+            at = r2l;
+        }
+    }
+    Item { cpu, at, body: o.body }
 }
 
-/// Whether other CPUs can see it, or it depends on them.
-fn shared(e: &Event) -> bool {
+/// How much it matters when this happens: 0 if no other CPU sees it or has a part in it; what succeeded counts for more than
+/// what found nothing.
+fn weight(e: &Event, cpu: u32) -> u32 {
+    let dsq = e.get("dsq").unwrap_or_default();
     match e.name.as_str() {
-        "rm" | "ins" => e.get("dsq").is_some_and(|d| !d.starts_with("LOCAL@")),
-        "consume" | "idle_tac" | "idle_pick" | "idle" => true,
-        _ => false,
+        "rm" | "ins" if dsq.starts_with("LOCAL@") => 0,
+        "rm" | "ins" | "idle" => 3,
+        "idle_tac" if e.is("ret") => 3,
+        "resched" if e.num("cpu") != u64::from(cpu) => 2,
+        "consume" if dsq.starts_with("0x") => 2,
+        "consume" | "idle_tac" | "idle_pick" => 1,
+        _ => 0,
     }
 }
 
-/// What succeeded counts for more than what found nothing.
-fn weight(e: &Event) -> u32 {
-    match e.name.as_str() {
-        "rm" | "ins" | "idle" => 2,
-        "idle_tac" if e.is("ret") => 2,
-        _ => 1,
+/// An op that was preempted before it began stands apart from the input that calls it.
+fn join_init_tasks(rec: &Recording, items: &mut Vec<Item>) {
+    let is = |item: &Item, name: &str| rec.events[item.head()].name == name;
+    let orphans: Vec<Item> = items.extract_if(.., |item| is(item, "op_init_task")).collect();
+    for orphan in orphans {
+        let pid = rec.events[orphan.head()].pid();
+        let caller = items
+            .iter_mut()
+            .filter(|item| is(item, "init_task") && item.head() < orphan.head() && rec.events[item.head()].pid() == pid)
+            .max_by_key(|item| item.head());
+        match caller {
+            Some(item) => item.body.extend(orphan.body),
+            None => items.push(orphan),
+        }
     }
 }
 

@@ -156,6 +156,9 @@ impl Script {
             }
             ("k_seldfl", Some(p)) => {
                 let (ret, idle) = s.kf_scx_bpf_select_cpu_dfl(p, e.int("prev_cpu") as i32, e.num("wf"));
+                if (self.pos.get()..k).filter_map(|j| self.at(j)).any(|e| e.name == "idle_pick") {
+                    self.follow_pick(s, e);
+                }
                 let what = format!("{} ret={ret} idle={}", text("pid"), u8::from(idle));
                 self.note(s, "k_seldfl", what);
             }
@@ -166,11 +169,13 @@ impl Script {
             ("k_pick", _) => {
                 let mask = self.mask_of(s, subject);
                 let ret = s.kf_scx_bpf_pick_idle_cpu(mask, fl);
+                self.follow_pick(s, e);
                 self.note(s, "k_pick", format!("ret={ret}"));
             }
             ("k_pickany", _) => {
                 let mask = self.mask_of(s, subject);
                 let ret = s.kf_scx_bpf_pick_any_cpu(mask, fl);
+                self.follow_pick(s, e);
                 self.note(s, "k_pickany", format!("ret={ret}"));
             }
             ("k_kick", _) => s.kf_scx_bpf_kick_cpu(e.int("cpu") as i32, fl),
@@ -190,6 +195,14 @@ impl Script {
             }
             ("k_move_ret", Some(p)) => self.dsq_move(s, e, k, p),
             _ => {}
+        }
+    }
+
+    /// A search goes on behind what the executing CPU found last, in this search or in any other of the kernel: what the recording
+    /// found is where the next one starts.
+    fn follow_pick(&self, s: &mut Sched, e: &Event) {
+        if e.int("ret") >= 0 {
+            s.replay_set_distribute_prev(CpuId(e.cpu), e.num("ret") as u32);
         }
     }
 
@@ -222,7 +235,7 @@ impl Script {
             }
             while let Some(q) = s.kf_bpf_iter_scx_dsq_next(it) {
                 if q == p {
-                    ret = if fl & SCX_ENQ_DSQ_PRIQ != 0 {
+                    ret = if moved("ins").is_some_and(|ins| ins.num("fl") & SCX_ENQ_DSQ_PRIQ != 0) {
                         s.kf_scx_bpf_dsq_move_vtime(it, p, dst, fl & !INTERNAL)
                     } else {
                         s.kf_scx_bpf_dsq_move(it, p, dst, fl & !INTERNAL)

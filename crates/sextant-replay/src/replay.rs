@@ -456,7 +456,12 @@ impl Replay {
             _ => return,
         };
         let Some(p) = pid.map(|pid| self.task(pid)) else { return };
-        let cpu = if e.name == "pick" { CpuId(item.cpu) } else { env::cpu(e) };
+        let cpu = env::cpu(e);
+        if self.s.tasks[p].cpu != cpu && e.name != "enq" {
+            let (pid, was) = (pid.unwrap_or(0), self.s.tasks[p].cpu);
+            self.resync(item.head(), format!("CPU of {pid}: kernel {cpu}, ours {was}"));
+            self.s.replay_set_task_cpu(p, cpu);
+        }
         let scx = self.s.tasks[p].ts.scx();
         if e.get(slice).is_some() {
             let (want, got) = (e.num(slice), scx.slice().get(&*self.s.mem));

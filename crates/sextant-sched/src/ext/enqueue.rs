@@ -86,7 +86,7 @@ impl Sched {
         &mut self,
         cpu: CpuId,
         p: TaskId,
-        enq_flags: u64,
+        mut enq_flags: u64,
         sticky: Option<CpuId>,
     ) {
         self.probe(Probe::DoEnqueue { p, flags: enq_flags, sticky });
@@ -103,6 +103,7 @@ impl Sched {
             return self.direct_dispatch(p, enq_flags);
         } else if self.ext.flags & SCX_OPS_ENQ_EXITING == 0 && self.pf_exiting(p) {
             self.ext.add_event(EventId::EnqSkipExiting, 1);
+            enq_flags |= SCX_ENQ_RESCUE;
             local
         } else if self.ext.flags & SCX_OPS_ENQ_MIGRATION_DISABLED == 0 && self.is_migration_disabled(p) {
             self.ext.add_event(EventId::EnqSkipMigrationDisabled, 1);

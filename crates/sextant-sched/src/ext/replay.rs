@@ -238,10 +238,24 @@ impl Sched {
         let nr = &mut self.rqs[cpu.idx()].ext.nr_running;
         if is && !was {
             *nr += 1;
+            self.set_task_runnable(cpu, p);
         } else if was && !is {
             *nr = nr.saturating_sub(1);
             self.clr_task_runnable(p, false);
         }
+    }
+
+    /// Puts `p` onto another runqueue without anybody noticing.
+    pub fn replay_set_task_cpu(&mut self, p: TaskId, cpu: CpuId) {
+        let flags = self.scx(p).flags().get(&*self.mem);
+        self.replay_set_flags(self.tasks[p].cpu, p, flags & !SCX_TASK_QUEUED);
+        self.tasks[p].cpu = cpu;
+        self.replay_set_flags(cpu, p, flags);
+    }
+
+    /// Where the next search of `cpu` for an idle CPU starts behind.
+    pub fn replay_set_distribute_prev(&mut self, cpu: CpuId, prev: u32) {
+        self.ext.distribute_prev[cpu.idx()] = prev;
     }
 
     /// Makes `slice` ns what is left, nothing pending.
