@@ -2,7 +2,6 @@
 
 use super::ctype::*;
 use super::declare::kernel_types;
-use super::scx::ScxDispatchQ;
 use super::task::TaskStruct;
 
 kernel_types! {
@@ -32,17 +31,9 @@ kernel_types! {
         curr: Ptr<Rcu<TaskStruct>>,
     }
 
-    /// The ext class's part.
+    /// The ext class's part: of it only this member is kept.
     pub struct ScxRq = "scx_rq" {
-        local_dsq: ScxDispatchQ,
-        nr_running: U32,
         /// 0..=1024
         cpuperf_target: U32,
-        cpu_released: Bool,
-        /// `SCX_RQ_*`
-        flags: U32,
-        nr_immed: U32,
-        /// ns
-        clock: U64,
     }
 }

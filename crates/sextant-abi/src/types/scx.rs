@@ -1,4 +1,4 @@
-//! Sched_ext's structs beside the task's: DSQs and the arguments of ops and kfuncs.
+//! Sched_ext's structs beside the task's: the arguments of ops and kfuncs.
 //! Mirrors include/linux/sched/ext.h and kernel/sched/ext/{internal,types}.h, 7.3.
 
 use super::cgroup::Cgroup;
@@ -6,29 +6,9 @@ use super::ctype::*;
 use super::declare::kernel_types;
 use super::enums::{ScxCpuPreemptReason, ScxExitKind};
 use super::ops::SchedExtOps;
-use super::task::{ListHead, RbRoot, ScxSched, TaskStruct};
+use super::task::TaskStruct;
 
 kernel_types! {
-    /// A DSQ.
-    pub struct ScxDispatchQ = "scx_dispatch_q" {
-        first_task: Ptr<Rcu<TaskStruct>>,
-        list: ListHead,
-        priq: RbRoot,
-        /// Tasks queued.
-        nr: U32,
-        seq: U32,
-        id: U64,
-        sched: Ptr<ScxSched>,
-    }
-
-    /// A task's (or an iterator's) place in a DSQ's list.
-    pub struct ScxDsqListNode = "scx_dsq_list_node" {
-        node: ListHead,
-        /// `SCX_DSQ_LNODE_*`
-        flags: U32,
-        priv_: U32,
-    }
-
     /// Argument of ops.exit.
     pub struct ScxExitInfo = "scx_exit_info" {
         kind: ScxExitKind,

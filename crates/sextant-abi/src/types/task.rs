@@ -2,11 +2,10 @@
 //!
 //! A scheduler may store only to `scx.slice`, `scx.dsq_vtime` and `scx.disallow`.
 
-use super::cgroup::{Cgroup, CssSet};
+use super::cgroup::CssSet;
 use super::cpumask::{Cpumask, CpumaskT};
 use super::ctype::*;
 use super::declare::{kernel_opaque, kernel_typedefs, kernel_types};
-use super::scx::{ScxDispatchQ, ScxDsqListNode};
 
 kernel_types! {
     /// A task.
@@ -67,48 +66,29 @@ kernel_types! {
         rcu_read_lock_nesting: Int,
     }
 
-    /// `p->scx`
+    /// `p->scx`: the members that the class keeps up to date. Its links, states and counters are ordinary Rust and not here.
     pub struct SchedExtEntity = "sched_ext_entity" {
-        sched: Ptr<ScxSched>,
-        /// Current DSQ or NULL.
-        dsq: Ptr<ScxDispatchQ>,
-        ops_state: AtomicLongT,
         ddsp_dsq_id: U64,
         ddsp_enq_flags: U64,
         ddsp_slice: U64,
         ddsp_vtime: U64,
-        dsq_list: ScxDsqListNode,
-        dsq_priq: RbNode,
-        dsq_seq: U32,
-        /// `SCX_TASK_DSQ_*`
-        dsq_flags: U32,
         /// `SCX_TASK_*`
         flags: U32,
         /// 1..=10000, 100 at nice 0.
         weight: U32,
-        reenq_cnt: U32,
         sticky_cpu: S32,
         holding_cpu: S32,
         selected_cpu: S32,
         runnable_cpu: S32,
-        ops_qseq: U32,
-        runnable_node: ListHead,
         /// jiffies
         runnable_at: ULong,
-        /// jiffies
-        rescue_at: ULong,
         tid: U64,
         /// ns left; a scheduler may store here.
         slice: U64,
         /// A scheduler may store here.
         dsq_vtime: U64,
-        slice_oob: Atomic64T,
-        reenq_reason_caps: U64,
-        reenq_reason_cid: S32,
         /// A scheduler may store here (ops.init_task while it loads).
         disallow: Bool,
-        cgrp_moving_from: Ptr<Cgroup>,
-        tasks_node: ListHead,
     }
 
     /// The fair class's part, of which ext uses the run time.

@@ -321,7 +321,7 @@ fn descriptions_are_complete() {
     for kfunc in crate::tables::KFUNCS {
         check(TypeRef::Func(&kfunc.proto), true, &mut forward);
     }
-    assert_eq!(Vec::from_iter(forward), ["bpf_map", "mm_struct", "pid_namespace", "scx_sched"]);
+    assert_eq!(Vec::from_iter(forward), ["bpf_map", "mm_struct", "pid_namespace"]);
 }
 
 #[test]
