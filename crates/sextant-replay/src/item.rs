@@ -16,6 +16,8 @@ pub struct Item {
     pub body: Vec<usize>,
     /// The event at which the class runs.
     pub at: usize,
+    /// A CPU that is just switching away from the task that this takes from it.
+    pub left: Option<u32>,
 }
 
 impl Item {
@@ -53,15 +55,15 @@ const BRACKETS: &[(&str, &str)] =
 /// What may follow an input without a return event as part of its reaction.
 const DEFERRED: &[&str] = &[
     "to_local", "r2l", "sched_migrate_task", "ins", "ins_ret", "do_enq", "op_enqueue", "op_dequeue", "rm", "ddeq", "opsdeq",
-    "sched_ext_event", "seldfl", "idle_tac", "idle_pick", "kick", "reenq", "resched",
+    "sched_ext_event", "resched",
 ];
 const AROUND_KFUNC: &[&str] = &["seldfl", "idle_tac", "idle_pick", "kick", "reenq", "sched_ext_event"];
 
 fn followers(head: &str) -> &'static [&'static str] {
     match head {
         "woken" | "defer_bal" | "defer_irq" => DEFERRED,
-        "yield" => &["op_yield", "kick", "idle_tac", "idle_pick"],
-        "idle" => &["op_update_idle", "kick", "idle_tac", "idle_pick", "sched_ext_event"],
+        "yield" => &["op_yield"],
+        "idle" => &["op_update_idle", "sched_ext_event"],
         "wpreempt_scx" => &["reenq"],
         "switching_to" => &["enable_task", "op_set_cpumask", "sched_ext_event"],
         "switched_from" => &["disable_task", "op_disable"],
@@ -76,11 +78,6 @@ fn followers(head: &str) -> &'static [&'static str] {
     }
 }
 
-/// Whether kfuncs called after the input belong to it.
-fn runs_ops(head: &str) -> bool {
-    !matches!(head, "bypass" | "wpreempt_scx") && !head.starts_with("k_") && !followers(head).is_empty()
-}
-
 struct Open {
     body: Vec<usize>,
     /// The return event, if the input has one.
@@ -89,6 +86,8 @@ struct Open {
     nested: Vec<&'static str>,
     /// A migration whose deq (2) and enq (1) are still to come.
     migrating: u32,
+    /// An op or a kfunc has been called.
+    in_op: bool,
 }
 
 impl Open {
@@ -102,8 +101,12 @@ impl Open {
             "deq" if self.migrating == 2 => self.migrating = 1,
             "enq" if self.migrating == 1 => self.migrating = 0,
             "sched_migrate_task" => return self.migrating == 1,
+            "reenq" if head == "wpreempt_scx" => {}
             "resched" => return self.body.len() > 1 && followers(head).contains(&name),
-            _ if name.starts_with("k_") => return runs_ops(head),
+            _ if name.starts_with("k_") && head.starts_with("k_") => return false, // called one by one
+            _ if name.starts_with("k_") || AROUND_KFUNC.contains(&name) && name != "sched_ext_event" => {
+                return self.in_op && !matches!(head, "bypass" | "wpreempt_scx");
+            }
             _ => return followers(head).contains(&name),
         }
         true
@@ -112,6 +115,7 @@ impl Open {
     fn push(&mut self, i: usize, e: &Event) {
         self.body.push(i);
         let name = e.name.as_str();
+        self.in_op |= name.starts_with("op_");
         if self.nested.last() == Some(&name) {
             self.nested.pop();
         } else if let Some(&(_, ret)) = BRACKETS.iter().find(|(open, _)| *open == name) {
@@ -138,7 +142,8 @@ pub fn items(rec: &Recording) -> Vec<Item> {
             out.extend(slot.take().map(|o| close(rec, e.cpu, o)));
         }
         let ret = WITH_RET.iter().find(|(head, _)| *head == e.name).map(|(_, ret)| *ret);
-        *slot = Some(Open { body: vec![i], ret, nested: Vec::new(), migrating: 0 });
+        let in_op = e.name.starts_with("op_") || e.name.starts_with("k_");
+        *slot = Some(Open { body: vec![i], ret, nested: Vec::new(), migrating: 0, in_op });
     }
     for (cpu, slot) in open.into_iter().enumerate() {
         out.extend(slot.map(|o| close(rec, cpu as u32, o)));
@@ -150,16 +155,14 @@ pub fn items(rec: &Recording) -> Vec<Item> {
 
 fn close(rec: &Recording, cpu: u32, o: Open) -> Item {
     let key = |i: usize| (weight(&rec.events[i], cpu), i);
-    let mut at = o.body.iter().copied().max_by_key(|&i| key(i)).filter(|&i| key(i).0 > 0).unwrap_or(o.body[0]);
-    // A task that its CPU is just switching away from is taken when that is over.
-    if let Some(&r2l) = o.body.iter().find(|&&i| i > at && rec.events[i].name == "r2l") {
-        let (pid, src) = (rec.events[r2l].pid(), rec.events[r2l].num("scpu"));
-        let leaves = |e: &Event| e.name == "sched_switch" && u64::from(e.cpu) == src && Some(e.int("prev") as i32) == pid;
-        if rec.events[at].name == "rm" && rec.events[at..r2l].iter().any(leaves) {
-            at = r2l;
-        }
-    }
-    Item { cpu, at, body: o.body }
+    let at = o.body.iter().copied().max_by_key(|&i| key(i)).filter(|&i| key(i).0 > 0).unwrap_or(o.body[0]);
+    // A task that its CPU is just switching away from is taken when that is over, but it is off its DSQ at once.
+    let left = o.body.iter().map(|&i| (i, &rec.events[i])).find(|(i, e)| *i > at && e.name == "r2l").and_then(|(r2l, e)| {
+        let src = e.num("scpu") as u32;
+        let leaves = |x: &Event| x.name == "sched_switch" && x.cpu == src && Some(x.int("prev") as i32) == e.pid();
+        (rec.events[at].name == "rm" && rec.events[at..r2l].iter().any(leaves)).then_some(src)
+    });
+    Item { cpu, at, left, body: o.body }
 }
 
 /// How much it matters when this happens: 0 if no other CPU sees it or has a part in it; what succeeded counts for more than
@@ -167,7 +170,7 @@ fn close(rec: &Recording, cpu: u32, o: Open) -> Item {
 fn weight(e: &Event, cpu: u32) -> u32 {
     let dsq = e.get("dsq").unwrap_or_default();
     match e.name.as_str() {
-        "rm" | "ins" if dsq.starts_with("LOCAL@") => 0,
+        "rm" | "ins" if dsq.starts_with("LOCAL@") => 1,
         "rm" | "ins" | "idle" => 3,
         "idle_tac" if e.is("ret") => 3,
         "resched" if e.num("cpu") != u64::from(cpu) => 2,

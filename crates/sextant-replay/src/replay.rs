@@ -132,7 +132,14 @@ impl Replay {
         self.script.begin(&mut self.s, &item.body);
         self.check_input(item, e);
         let before = self.s.replay_counters();
+        let curr = item.left.map(|cpu| {
+            let rq = &mut self.s.rqs[cpu as usize];
+            (cpu, std::mem::replace(&mut rq.curr, rq.idle))
+        });
         let mut extra = self.feed(item, e);
+        if let Some((cpu, curr)) = curr {
+            self.s.rqs[cpu as usize].curr = curr;
+        }
         let after = self.s.replay_counters();
         let theirs = token::theirs(&rec, &item.body);
         let theirs = if core_decides(&e.name) { Vec::new() } else { theirs };

@@ -48,6 +48,7 @@ impl Sched {
     /// ops.exit, after which kfuncs find no scheduler.
     pub fn replay_exit(&mut self) {
         self.op_exit();
+        self.ext.dead = true;
     }
 
     /// The normal ops are live.
