@@ -1,4 +1,5 @@
-//! The command line.
+//! The command line. Doc comments here are help texts.
+#![allow(rustdoc::broken_intra_doc_links)] // brackets in help texts are no links
 
 use std::path::PathBuf;
 
