@@ -7,7 +7,7 @@
 //! Fields that a BPF program can see live only in BPF-visible memory and are read through the accessors of
 //! `sextant-abi`; what the class depends on (ids, list links, ops_state) is ordinary Rust.
 //!
-//! Mirrors kernel/sched/{core,fair,idle}.c and kernel/sched/ext/*.c of 7.3. Locks are not modelled: an entry point is atomic.
+//! Mirrors kernel/sched/{core,fair,rt,idle}.c and kernel/sched/ext/*.c of 7.3. Locks are not modelled: an entry point is atomic.
 #![forbid(unsafe_code)]
 
 pub mod core;
@@ -19,6 +19,7 @@ pub mod native;
 pub mod ops;
 pub mod probe;
 pub mod rq;
+pub mod rt;
 pub mod sched;
 pub mod task;
 

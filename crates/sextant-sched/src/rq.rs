@@ -4,6 +4,7 @@ use sextant_abi::{CpuId, Ns};
 
 use crate::ext::rq::ExtRq;
 use crate::fair::FairRq;
+use crate::rt::RtRq;
 use crate::task::{Class, TaskId};
 
 /// `struct rq`: what runs on one CPU and what waits there.
@@ -40,6 +41,8 @@ pub struct Rq {
     pub balance_pending: bool,
     /// Online (CPU active and in the scheduling domains).
     pub online: bool,
+    /// Real-time class.
+    pub rt: RtRq,
     /// Fair class.
     pub fair: FairRq,
     /// sched_ext.

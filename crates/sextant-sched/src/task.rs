@@ -7,6 +7,7 @@ use sextant_abi::{CpuId, Ns};
 
 use crate::ext::entity::ExtEntity;
 use crate::fair::FairEntity;
+use crate::rt::RtEntity;
 
 /// Index of a task in the table. Never reused while anything may name it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -47,6 +48,8 @@ pub struct TaskAttr {
     pub nice: i32,
     /// Policy number: 0 NORMAL, 1 FIFO, 2 RR, 3 BATCH, 5 IDLE, 7 EXT.
     pub policy: u32,
+    /// Priority of FIFO and RR, 1..=99.
+    pub rt_priority: u32,
     /// CPUs allowed; None for all.
     pub cpus: Option<Vec<CpuId>>,
     /// PF_* flags (PF_KTHREAD, …).
@@ -69,6 +72,8 @@ pub struct Task {
     pub cpu: CpuId,
     /// When it last started to be charged (`se.exec_start`), rq clock.
     pub exec_start: Ns,
+    /// Real-time class state.
+    pub rt: RtEntity,
     /// Fair class state.
     pub fair: FairEntity,
     /// sched_ext state that no program sees.

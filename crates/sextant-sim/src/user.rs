@@ -154,6 +154,10 @@ impl Simulation {
     fn enter_phase(&mut self, p: TaskId, spec: &TaskSpec, phase: usize) {
         self.sched.charge(self.costs.syscall_ns);
         let phase = &spec.phases[phase];
+        if let Some((policy, value)) = phase.policy {
+            // -EACCES, when a scheduler has disallowed the task: it keeps what it has.
+            let _ = self.sched.sched_setscheduler(p, policy.number(), value);
+        }
         if let Some(nice) = phase.nice {
             self.sched.set_user_nice(p, nice);
         }
@@ -178,6 +182,7 @@ impl Simulation {
         let attr = TaskAttr {
             comm: comm(spec, instance),
             nice: spec.nice,
+            rt_priority: spec.rt_priority,
             policy: spec.policy.number(),
             cpus: spec.cpus.clone(),
             flags: PF_FORKNOEXEC,

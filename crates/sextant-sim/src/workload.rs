@@ -69,6 +69,10 @@ pub enum Policy {
     Idle,
     /// SCHED_EXT (our extension of the format).
     Ext,
+    /// SCHED_FIFO
+    Fifo,
+    /// SCHED_RR
+    Rr,
 }
 
 impl Policy {
@@ -76,10 +80,17 @@ impl Policy {
     pub const fn number(self) -> u32 {
         match self {
             Policy::Normal => 0,
+            Policy::Fifo => 1,
+            Policy::Rr => 2,
             Policy::Batch => 3,
             Policy::Idle => 5,
             Policy::Ext => 7,
         }
+    }
+
+    /// Whether a priority 1..=99 goes with it instead of a nice value.
+    pub const fn is_rt(self) -> bool {
+        matches!(self, Policy::Fifo | Policy::Rr)
     }
 }
 
@@ -94,6 +105,8 @@ pub struct TaskSpec {
     pub policy: Policy,
     /// Nice value, -20..=19.
     pub nice: i32,
+    /// Priority of SCHED_FIFO and SCHED_RR, 1..=99.
+    pub rt_priority: u32,
     /// Allowed CPUs; None for all. CPUs the machine does not have are refused by `Simulation::new`.
     pub cpus: Option<Vec<CpuId>>,
     /// What it sleeps first of all, after its start or fork.
@@ -111,6 +124,7 @@ impl Default for TaskSpec {
             instances: 1,
             policy: Policy::Normal,
             nice: 0,
+            rt_priority: 0,
             cpus: None,
             delay: Ns::ZERO,
             loops: None,
@@ -130,13 +144,22 @@ pub struct Phase {
     pub cpus: Option<Vec<CpuId>>,
     /// Nice value from here on, if given.
     pub nice: Option<i32>,
+    /// Policy from here on, if given, with its nice value or priority.
+    pub policy: Option<(Policy, i32)>,
     /// In order. A loop forever in which no time passes is refused by `Simulation::new`.
     pub actions: Vec<Action>,
 }
 
 impl Default for Phase {
     fn default() -> Self {
-        Phase { name: String::new(), loops: Some(1), cpus: None, nice: None, actions: Vec::new() }
+        Phase {
+            name: String::new(),
+            loops: Some(1),
+            cpus: None,
+            nice: None,
+            policy: None,
+            actions: Vec::new(),
+        }
     }
 }
 

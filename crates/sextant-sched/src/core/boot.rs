@@ -12,6 +12,7 @@ use crate::ext::entity::ExtEntity;
 use crate::ext::rq::ExtRq;
 use crate::fair::{FairEntity, FairRq};
 use crate::rq::Rq;
+use crate::rt::{RtEntity, RtRq};
 use crate::sched::{Config, KMem, Sched};
 use crate::task::{Class, OnRq, Task, TaskAttr, TaskId, TaskTable};
 
@@ -116,6 +117,7 @@ impl Sched {
             idle_ns: 0,
             balance_pending: false,
             online: true,
+            rt: RtRq::default(),
             fair: FairRq::default(),
             ext: ExtRq::default(),
         });
@@ -148,10 +150,12 @@ impl Sched {
         ts.__state().set(mem, TASK_NEW);
         ts.flags().set(mem, attr.flags);
         ts.policy().set(mem, attr.policy);
-        let prio = nice_to_prio(attr.nice.clamp(-20, 19));
+        let static_prio = nice_to_prio(attr.nice.clamp(-20, 19));
+        let prio = if rt_policy(attr.policy) { rt_to_prio(attr.rt_priority) } else { static_prio };
         ts.prio().set(mem, prio);
-        ts.static_prio().set(mem, prio);
+        ts.static_prio().set(mem, static_prio);
         ts.normal_prio().set(mem, prio);
+        ts.rt_priority().set(mem, attr.rt_priority);
         ts.pid().set(mem, pid);
         ts.tgid().set(mem, tgid);
         ts.comm().set_str(mem, &attr.comm);
@@ -168,6 +172,7 @@ impl Sched {
             on_rq: OnRq::No,
             cpu: CpuId(0),
             exec_start: Ns::ZERO,
+            rt: RtEntity::default(),
             fair: FairEntity::new(weight),
             ext: ExtEntity::default(),
             migration_disabled: 0,

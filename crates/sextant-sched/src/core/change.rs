@@ -12,6 +12,7 @@ use crate::task::{Class, TaskId};
 pub struct ChangeCtx {
     p: TaskId,
     class: Class,
+    prio: i32,
     flags: u64,
     /// It was on a runqueue.
     pub queued: bool,
@@ -35,7 +36,7 @@ impl Sched {
             self.update_rq_clock(cpu);
             flags |= DEQUEUE_NOCLOCK;
         }
-        let class = self.tasks[p].class;
+        let (class, prio) = (self.tasks[p].class, self.tasks[p].ts.prio().get(&*self.mem));
         let queued = self.task_on_rq_queued(p);
         let running = self.task_current(p);
         if queued {
@@ -44,10 +45,14 @@ impl Sched {
         if running {
             self.put_prev_task(cpu, p, None);
         }
-        if flags & DEQUEUE_CLASS != 0 && class == Class::Ext {
-            self.switched_from_scx(p);
+        if flags & DEQUEUE_CLASS != 0 {
+            match class {
+                Class::Ext => self.switched_from_scx(p),
+                Class::Rt => self.switched_from_rt(cpu, p),
+                _ => {}
+            }
         }
-        ChangeCtx { p, class, flags, queued, running }
+        ChangeCtx { p, class, prio, flags, queued, running }
     }
 
     /// Puts the task back as it was, in its class of now.
@@ -71,6 +76,9 @@ impl Sched {
         if ctx.flags & ENQUEUE_CLASS == 0 {
             return self.prio_changed(p, ctx);
         }
+        if class == Class::Rt {
+            self.switched_to_rt(cpu, p);
+        }
         if ctx.queued {
             self.wakeup_preempt(cpu, p, 0);
         }
@@ -79,10 +87,12 @@ impl Sched {
         }
     }
 
-    /// `prio_changed` of the class: fair looks anew who should run, ext does nothing.
+    /// `prio_changed` of the class: fair and rt look anew who should run, ext does nothing.
     fn prio_changed(&mut self, p: TaskId, ctx: ChangeCtx) {
-        if self.tasks[p].class == Class::Fair && ctx.queued {
-            self.prio_changed_fair(p, ctx.running);
+        match self.tasks[p].class {
+            Class::Fair if ctx.queued => self.prio_changed_fair(p, ctx.running),
+            Class::Rt => self.prio_changed_rt(self.tasks[p].cpu, p, ctx.prio),
+            _ => {}
         }
     }
 
@@ -95,23 +105,32 @@ impl Sched {
         {
             return;
         }
+        if rt_policy(ts.policy().get(&*self.mem)) {
+            // Kept for when it is no longer real-time.
+            return ts.static_prio().set(&*self.mem, nice_to_prio(nice));
+        }
         let ctx = self.sched_change_begin(p, DEQUEUE_SAVE);
         self.set_prio(p, nice_to_prio(nice));
         self.reweight(p);
         self.sched_change_end(ctx);
     }
 
-    /// `sched_setscheduler`: policy 0 NORMAL, 3 BATCH, 5 IDLE, 7 EXT; `nice` -20..=19. Fails with -EINVAL for other values and
-    /// with ext's -EACCES for a task that a scheduler has disallowed.
-    pub fn sched_setscheduler(&mut self, p: TaskId, policy: u32, nice: i32) -> Result<(), i32> {
-        let known = [SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE, SCHED_EXT].contains(&policy);
-        if !known || !(-20..=19).contains(&nice) || self.tasks[p].class == Class::Stop || self.tasks[p].dead {
+    /// `sched_setscheduler`: policy 0 NORMAL, 3 BATCH, 5 IDLE, 7 EXT with `value` the nice value -20..=19; 1 FIFO, 2 RR with `value` the
+    /// priority 1..=99. Fails with -EINVAL for other values and with ext's -EACCES for a task that a scheduler has
+    /// disallowed.
+    pub fn sched_setscheduler(&mut self, p: TaskId, policy: u32, value: i32) -> Result<(), i32> {
+        let rt = rt_policy(policy);
+        let known = rt || [SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE, SCHED_EXT].contains(&policy);
+        let range = if rt { 1..=99 } else { -20..=19 };
+        let fixed = matches!(self.tasks[p].class, Class::Stop | Class::Idle) || self.tasks[p].dead;
+        if !known || !range.contains(&value) || fixed {
             return Err(EINVAL);
         }
         self.scx_check_setscheduler(p, policy)?;
         let ts = self.tasks[p].ts;
-        let prio = nice_to_prio(nice);
-        if ts.policy().get(&*self.mem) == policy && ts.static_prio().get(&*self.mem) == prio {
+        let prio = if rt { rt_to_prio(value as u32) } else { nice_to_prio(value) };
+        let old_prio = ts.prio().get(&*self.mem);
+        if ts.policy().get(&*self.mem) == policy && old_prio == prio {
             return Ok(());
         }
         let next_class = self.setscheduler_class(policy);
@@ -119,10 +138,15 @@ impl Sched {
         if next_class != self.tasks[p].class {
             flags |= DEQUEUE_CLASS;
         }
-        let old_prio = ts.prio().get(&*self.mem);
         let mut ctx = self.sched_change_begin(p, flags);
         ts.policy().set(&*self.mem, policy);
-        self.set_prio(p, prio);
+        ts.rt_priority().set(&*self.mem, if rt { value as u32 } else { 0 });
+        if rt {
+            ts.prio().set(&*self.mem, prio);
+            ts.normal_prio().set(&*self.mem, prio);
+        } else {
+            self.set_prio(p, prio);
+        }
         self.reweight(p);
         self.tasks[p].class = next_class;
         if ctx.queued && old_prio < prio {
@@ -134,9 +158,15 @@ impl Sched {
         Ok(())
     }
 
-    /// `__setscheduler_class` for policies without real-time priority.
+    /// `__setscheduler_class`: a policy's class now.
     pub fn setscheduler_class(&self, policy: u32) -> Class {
-        if self.task_should_scx(policy) { Class::Ext } else { Class::Fair }
+        if rt_policy(policy) {
+            Class::Rt
+        } else if self.task_should_scx(policy) {
+            Class::Ext
+        } else {
+            Class::Fair
+        }
     }
 
     fn set_prio(&mut self, p: TaskId, prio: i32) {

@@ -12,9 +12,11 @@ impl Sched {
     pub fn check_invariants(&self) {
         let mut running = vec![0u32; self.tasks.len()];
         let mut waiting = vec![0u32; self.tasks.len()];
+        let mut rt = vec![0u32; self.tasks.len()];
         let mut queued = vec![0u32; self.rqs.len()];
         for rq in &self.rqs {
             rq.fair.waiting().for_each(|p| waiting[p.0 as usize] += 1);
+            rq.rt.tasks().for_each(|p| rt[p.0 as usize] += 1);
             running[rq.curr.0 as usize] += 1;
             assert_eq!(self.tasks[rq.curr].cpu, rq.cpu, "{:?} runs on a CPU that is not its own", rq.curr);
         }
@@ -28,6 +30,8 @@ impl Sched {
                 continue;
             }
             assert!(on_cpu == 0 || t.on_rq == OnRq::Queued, "{:?} runs without being queued", t.id);
+            let expect = u32::from(t.class == Class::Rt && t.on_rq == OnRq::Queued);
+            assert_eq!(rt[t.id.0 as usize], expect, "{:?} is on that many rt lists", t.id);
             if t.class == Class::Fair {
                 let places = waiting[t.id.0 as usize];
                 let expect = u32::from(t.on_rq == OnRq::Queued && on_cpu == 0);

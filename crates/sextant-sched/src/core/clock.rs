@@ -93,6 +93,7 @@ impl Sched {
     /// `__balance_callbacks`
     pub(crate) fn balance_callbacks(&mut self, cpu: CpuId) {
         while std::mem::take(&mut self.rqs[cpu.idx()].balance_pending) {
+            self.rt_balance_callback(cpu);
             self.scx_balance_callback(cpu);
         }
     }

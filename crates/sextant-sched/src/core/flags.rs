@@ -92,6 +92,16 @@ pub const fn nice_to_prio(nice: i32) -> i32 {
     nice + 120
 }
 
+/// Whether a policy is real-time.
+pub const fn rt_policy(policy: u32) -> bool {
+    policy == SCHED_FIFO || policy == SCHED_RR
+}
+
+/// `prio` of a real-time priority 1..=99: smaller is better.
+pub const fn rt_to_prio(rt_priority: u32) -> i32 {
+    99 - rt_priority as i32
+}
+
 /// `PRIO_TO_NICE`
 pub const fn prio_to_nice(prio: i32) -> i32 {
     prio - 120

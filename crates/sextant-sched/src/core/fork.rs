@@ -7,7 +7,7 @@ use sextant_abi::types::{CType, Pid, SignalStruct, TaskStruct};
 use super::flags::*;
 use crate::event::Event;
 use crate::sched::Sched;
-use crate::task::{Class, TaskAttr, TaskId};
+use crate::task::{TaskAttr, TaskId};
 
 impl Sched {
     /// `sched_fork`, `sched_cgroup_fork` and `sched_post_fork`: a task in state TASK_NEW on the executing CPU, to be woken by
@@ -17,7 +17,7 @@ impl Sched {
         self.next_pid += 1;
         let p = self.alloc_task(pid, attr);
         self.tasks[p].cpu = self.this_cpu;
-        self.tasks[p].class = if self.task_should_scx(attr.policy) { Class::Ext } else { Class::Fair };
+        self.tasks[p].class = self.setscheduler_class(attr.policy);
         self.init_scx_entity(p);
         if let Err(errno) = self.scx_fork(p) {
             self.scx_cancel_fork(p);
@@ -41,9 +41,7 @@ impl Sched {
         self.update_rq_clock(cpu);
         self.activate_task(cpu, p, ENQUEUE_NOCLOCK | ENQUEUE_INITIAL);
         self.wakeup_preempt(cpu, p, wake_flags);
-        if self.tasks[p].class == Class::Ext {
-            self.task_woken_scx(cpu);
-        }
+        self.task_woken(cpu, p);
     }
 
     /// Takes a reference on the `task_struct`; false if the task's memory is already given back.

@@ -16,8 +16,7 @@ impl Sched {
         self.add_nr_running(cpu, 1);
         match self.tasks[p].class {
             Class::Stop => self.rqs[cpu.idx()].stop_queued = true,
-            // The place of rt: issue 4.
-            Class::Rt => unreachable!("no task gets into the rt class yet"),
+            Class::Rt => self.enqueue_task_rt(cpu, p, flags),
             Class::Fair => self.enqueue_task_fair(cpu, p, flags),
             Class::Ext => self.enqueue_task_scx(cpu, p, flags),
             Class::Idle => unreachable!("swapper is never queued"),
@@ -36,7 +35,7 @@ impl Sched {
                 }
                 self.rqs[cpu.idx()].stop_queued = false;
             }
-            Class::Rt => unreachable!("no task gets into the rt class yet"),
+            Class::Rt => self.dequeue_task_rt(cpu, p, flags),
             Class::Fair => self.dequeue_task_fair(cpu, p, flags),
             Class::Ext => self.dequeue_task_scx(cpu, p, flags),
             Class::Idle => unreachable!("swapper is never queued"),
@@ -47,10 +46,9 @@ impl Sched {
     /// `put_prev_task` of the task's class; `next` is None in a property change.
     pub(crate) fn put_prev_task(&mut self, cpu: CpuId, p: TaskId, next: Option<TaskId>) {
         match self.tasks[p].class {
-            Class::Stop => {
+            Class::Stop | Class::Rt => {
                 self.update_curr_common(cpu);
             }
-            Class::Rt => unreachable!("no task gets into the rt class yet"),
             Class::Fair => self.put_prev_task_fair(cpu, p),
             Class::Ext => self.put_prev_task_scx(cpu, p, next),
             Class::Idle => self.put_prev_task_idle(cpu),
@@ -61,7 +59,7 @@ impl Sched {
     pub(crate) fn set_next_task(&mut self, cpu: CpuId, p: TaskId, first: bool) {
         match self.tasks[p].class {
             Class::Stop => self.start_exec(cpu, p),
-            Class::Rt => unreachable!("no task gets into the rt class yet"),
+            Class::Rt => self.set_next_task_rt(cpu, p, first),
             Class::Fair => self.set_next_task_fair(cpu, p),
             Class::Ext => self.set_next_task_scx(cpu, p, first),
             Class::Idle => self.set_next_task_idle(cpu),

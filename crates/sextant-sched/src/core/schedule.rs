@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1. the outgoing task blocks if its state says so (unless preempted)
-//! 2. pick: stop, (rt), fair unless skipped, ext if enabled, idle; a class that let go of the runqueue's lock may
+//! 2. pick: stop, rt, fair unless skipped, ext if enabled, idle; a class that let go of the runqueue's lock may
 //!    have let a higher one in: restart
 //! 3. put_prev_task / set_next_task, unless the same task goes on
 //! 4. switch; a dead task leaves for good
@@ -57,7 +57,9 @@ impl Sched {
             if let Some(p) = self.pick_task_stop(cpu) {
                 return p;
             }
-            // rt: here.
+            if let Some(p) = self.pick_task_rt(cpu, prev) {
+                return p;
+            }
             if !self.scx_switched_all()
                 && let Some(p) = self.pick_task_fair(cpu)
             {
@@ -83,7 +85,7 @@ impl Sched {
 
     fn higher_than_ext(&self, cpu: CpuId) -> bool {
         let rq = &self.rqs[cpu.idx()];
-        rq.stop_queued || (!self.scx_switched_all() && rq.fair.nr_queued > 0)
+        rq.stop_queued || !rq.rt.is_empty() || (!self.scx_switched_all() && rq.fair.nr_queued > 0)
     }
 
     /// Whether tasks can be in the ext class (`scx_enabled`, with some slack at both ends).

@@ -13,9 +13,10 @@ impl Sched {
         self.update_rq_clock(cpu);
         let curr = self.rqs[cpu.idx()].curr;
         match self.tasks[curr].class {
+            Class::Rt => self.task_tick_rt(cpu, curr),
             Class::Fair => self.task_tick_fair(cpu, curr),
             Class::Ext => self.task_tick_scx(cpu, curr),
-            Class::Stop | Class::Rt | Class::Idle => {}
+            Class::Stop | Class::Idle => {}
         }
         self.scx_tick(cpu);
         if !self.scx_switched_all() {
@@ -29,9 +30,10 @@ impl Sched {
         self.update_rq_clock(cpu);
         let curr = self.rqs[cpu.idx()].curr;
         match self.tasks[curr].class {
+            Class::Rt => self.yield_task_rt(cpu),
             Class::Fair => self.yield_task_fair(cpu),
             Class::Ext => self.yield_task_scx(cpu),
-            Class::Stop | Class::Rt | Class::Idle => {}
+            Class::Stop | Class::Idle => {}
         }
         self.schedule(cpu);
     }

@@ -43,8 +43,15 @@ impl Sched {
         self.emit(Event::Wakeup { p, cpu });
         self.activate_task(cpu, p, en_flags);
         self.wakeup_preempt(cpu, p, wake_flags);
-        if self.tasks[p].class == Class::Ext {
-            self.task_woken_scx(cpu);
+        self.task_woken(cpu, p);
+    }
+
+    /// `task_woken` of the class.
+    pub(super) fn task_woken(&mut self, cpu: CpuId, p: TaskId) {
+        match self.tasks[p].class {
+            Class::Ext => self.task_woken_scx(cpu),
+            Class::Rt => self.task_woken_rt(cpu, p),
+            _ => {}
         }
     }
 
@@ -56,7 +63,8 @@ impl Sched {
             let cpu = match self.tasks[p].class {
                 Class::Fair => self.select_task_rq_fair(p, prev, *wake_flags),
                 Class::Ext => self.select_task_rq_scx(p, prev, *wake_flags),
-                Class::Stop | Class::Rt | Class::Idle => prev,
+                Class::Rt => self.select_task_rq_rt(p, prev, *wake_flags),
+                Class::Stop | Class::Idle => prev,
             };
             *wake_flags |= WF_RQ_SELECTED;
             cpu
@@ -97,6 +105,7 @@ impl Sched {
         }
         match next_class {
             Class::Fair if class == Class::Fair => self.wakeup_preempt_fair(cpu, p, wake_flags),
+            Class::Rt => self.wakeup_preempt_rt(cpu, p),
             Class::Ext => self.wakeup_preempt_scx(cpu, p, wake_flags),
             _ => {}
         }

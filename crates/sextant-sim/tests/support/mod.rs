@@ -109,3 +109,13 @@ impl EventSink for Places {
         }
     }
 }
+
+/// Every event with its CPU.
+#[derive(Default)]
+pub struct Events(pub Vec<(CpuId, Event)>);
+
+impl EventSink for Events {
+    fn event(&mut self, _t: Ns, cpu: CpuId, ev: &Event, _s: &Sched) {
+        self.0.push((cpu, ev.clone()));
+    }
+}

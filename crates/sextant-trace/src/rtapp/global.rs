@@ -8,9 +8,8 @@ use super::{Context, RtappError, invalid, value};
 use crate::lenient::{Member, Pos};
 use crate::nearest::did_you_mean;
 
-/// Policies whose class does not exist yet.
-const REAL_TIME: &str =
-    "the RT and deadline classes are not modelled yet; use SCHED_OTHER with a low nice value";
+/// The policy whose class does not exist yet.
+const DEADLINE: &str = "the deadline class is not modelled yet; use SCHED_FIFO";
 
 /// Accepted policy names.
 const POLICIES: &[(&str, Option<Policy>)] = &[
@@ -19,8 +18,8 @@ const POLICIES: &[(&str, Option<Policy>)] = &[
     ("SCHED_BATCH", Some(Policy::Batch)),
     ("SCHED_IDLE", Some(Policy::Idle)),
     ("SCHED_EXT", Some(Policy::Ext)),
-    ("SCHED_FIFO", None),
-    ("SCHED_RR", None),
+    ("SCHED_FIFO", Some(Policy::Fifo)),
+    ("SCHED_RR", Some(Policy::Rr)),
     ("SCHED_DEADLINE", None),
 ];
 
@@ -65,7 +64,7 @@ impl Context {
     /// The policy to use; one that we cannot perform is refused and becomes SCHED_OTHER where that is skipped.
     pub(super) fn usable_policy(&mut self, named: &NamedPolicy, place: &str) -> Policy {
         named.policy.unwrap_or_else(|| {
-            self.refuse(named.pos, named.name.clone(), place, REAL_TIME);
+            self.refuse(named.pos, named.name.clone(), place, DEADLINE);
             Policy::Normal
         })
     }

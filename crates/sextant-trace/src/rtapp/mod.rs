@@ -12,8 +12,7 @@
 //! - `"policy": "SCHED_EXT"` is our extension: policy 7, for a scheduler that takes over part of the tasks;
 //! - `"nice"` is another word for `"priority"`.
 //!
-//! Left out: mutexes, conditions, barriers, memory and I/O actions, SCHED_FIFO, SCHED_RR and
-//! SCHED_DEADLINE, task groups, and the grammar of rt-app before 1.0 (`exec`, `lock_order`).
+//! Left out: mutexes, conditions, barriers, memory and I/O actions, SCHED_DEADLINE, task groups, and the grammar of rt-app before 1.0 (`exec`, `lock_order`).
 
 mod action;
 mod global;

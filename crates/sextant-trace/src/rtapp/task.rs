@@ -70,12 +70,14 @@ impl Context {
         let named = parts.policy.map(named_policy).transpose()?.or_else(|| defaults.policy.clone());
         let known = named.as_ref().is_none_or(|n| n.policy.is_some());
         let policy = named.map_or(Policy::Normal, |n| self.usable_policy(&n, &own.place));
+        // The priority of a policy we replaced is on another scale.
+        let value = priority(parts.priority.filter(|_| known), policy)?;
         let mut spec = TaskSpec {
             name: m.key.clone(),
             instances: parts.instance.map_or(Ok(1), |m| value::int(m, 0, MAX_TASKS as i64))? as u32,
             policy,
-            // The priority of a policy we replaced is on another scale.
-            nice: parts.priority.filter(|_| known).map_or(Ok(0), nice)?,
+            nice: if policy.is_rt() { 0 } else { value },
+            rt_priority: if policy.is_rt() { value as u32 } else { 0 },
             cpus: parts.cpus.map(|m| value::cpus(m, self.options.nr_cpus)).transpose()?,
             loops: parts.loops.map_or(Ok(None), value::loops)?,
             phases: Vec::new(),
@@ -126,28 +128,26 @@ impl Context {
         for m in members {
             let place = format!("phase \"{}\" of {}", m.key, own.place);
             let parts = self.sort_members(value::object(m)?, &place, false)?;
-            let mut priority = parts.priority.filter(|_| known);
+            let mut value = parts.priority.filter(|_| known);
+            let mut policy = spec.policy;
             if let Some(p) = parts.policy {
                 let named = named_policy(p)?;
-                priority = priority.filter(|_| named.policy.is_some());
-                if self.usable_policy(&named, &place) != spec.policy {
-                    self.refuse(
-                        p.pos,
-                        "a change of \"policy\"".into(),
-                        &place,
-                        "a task keeps its policy; give it to the task",
-                    );
-                }
+                value = parts.priority.filter(|_| named.policy.is_some());
+                policy = self.usable_policy(&named, &place);
             }
+            let changes = parts.policy.is_some() || (policy.is_rt() && value.is_some());
+            let value = value.is_some().then(|| priority(value, policy)).transpose()?;
             phases.push(Phase {
                 name: m.key.clone(),
                 loops: parts.loops.map_or(Ok(Some(1)), value::loops)?,
                 cpus: parts.cpus.map(|m| value::cpus(m, self.options.nr_cpus)).transpose()?,
-                nice: priority.map(nice).transpose()?,
+                nice: value.filter(|_| !changes),
+                policy: changes.then(|| (policy, value.unwrap_or(default_priority(policy)))),
                 actions: self.actions(&parts, own, names)?,
             });
         }
         self.inherit_cpus(&mut phases, spec);
+        inherit_policy(&mut phases, spec);
         Ok(phases)
     }
 
@@ -207,8 +207,25 @@ impl Context {
     }
 }
 
-fn nice(m: &Member) -> Result<i32, RtappError> {
-    Ok(value::int(m, -20, 19)? as i32)
+/// What rt-app takes without a `priority`.
+fn default_priority(policy: Policy) -> i32 {
+    if policy.is_rt() { 10 } else { 0 }
+}
+
+/// The nice value, or the priority of a real-time policy.
+fn priority(m: Option<&Member>, policy: Policy) -> Result<i32, RtappError> {
+    let (low, high) = if policy.is_rt() { (1, 99) } else { (-20, 19) };
+    m.map_or(Ok(default_priority(policy)), |m| Ok(value::int(m, low, high)? as i32))
+}
+
+/// A phase without a policy goes back to the task's; only said where another phase changes it.
+fn inherit_policy(phases: &mut [Phase], spec: &TaskSpec) {
+    if phases.iter().any(|p| p.policy.is_some()) {
+        let own = if spec.policy.is_rt() { spec.rt_priority as i32 } else { spec.nice };
+        for p in phases.iter_mut().filter(|p| p.policy.is_none()) {
+            p.policy = Some((spec.policy, p.nice.take().unwrap_or(own)));
+        }
+    }
 }
 
 /// Refuses what would loop forever without time passing, and tasks that do nothing.

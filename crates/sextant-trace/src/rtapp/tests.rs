@@ -163,20 +163,40 @@ fn bad_files_are_refused_by_place_and_name() {
 
 #[test]
 fn unsupported_actions_are_all_listed_or_all_skipped() {
-    let text = "{\"tasks\": {\"t\": {\n\"lock\": \"m\",\n\"run\": 5,\n\"mem\": 10,\n\"policy\": \"SCHED_FIFO\", \"priority\": 50}}}";
+    let text = "{\"tasks\": {\"t\": {\n\"lock\": \"m\",\n\"run\": 5,\n\"mem\": 10,\n\"policy\": \"SCHED_DEADLINE\", \"priority\": 50}}}";
     let e = err(text);
     let lines: Vec<&str> = e.lines().collect();
     assert_eq!(lines.len(), 4, "{e}");
     assert_eq!(lines[0], "not supported:");
     assert!(lines[1].starts_with("  2:1: action \"lock\" in task \"t\": "), "{e}");
     assert!(lines[2].starts_with("  4:1: action \"mem\" in task \"t\": "), "{e}");
-    assert!(lines[3].starts_with("  5:1: SCHED_FIFO in task \"t\": "), "{e}");
+    assert!(lines[3].starts_with("  5:1: SCHED_DEADLINE in task \"t\": "), "{e}");
 
     let read = read(text, "w", &SKIP).unwrap();
     assert_eq!(read.skipped.len(), 3);
     let t = &read.workload.tasks[0];
     assert_eq!(t.phases[0].actions, [Action::Run(Ns(5000))]);
     assert_eq!((t.policy, t.nice), (Policy::Normal, 0));
+}
+
+#[test]
+fn real_time_policies_have_priorities() {
+    let text = r#"{"tasks": {
+        "f": {"policy": "SCHED_FIFO", "priority": 50, "run": 5, "sleep": 5},
+        "d": {"policy": "SCHED_RR", "run": 5, "sleep": 5},
+        "p": {"priority": 3, "phases": {
+            "rt": {"policy": "SCHED_FIFO", "run": 5},
+            "higher": {"policy": "SCHED_FIFO", "priority": 60, "run": 5},
+            "back": {"run": 5}}}}}"#;
+    let tasks = read(text, "w", &PLAIN).unwrap().workload.tasks;
+    assert_eq!((tasks[0].policy, tasks[0].rt_priority, tasks[0].nice), (Policy::Fifo, 50, 0));
+    assert_eq!((tasks[1].policy, tasks[1].rt_priority), (Policy::Rr, 10), "rt-app's default");
+    let policies: Vec<_> = tasks[2].phases.iter().map(|p| p.policy).collect();
+    assert_eq!(policies, [Some((Policy::Fifo, 10)), Some((Policy::Fifo, 60)), Some((Policy::Normal, 3))]);
+    assert_eq!(
+        err(r#"{"tasks": {"t": {"policy": "SCHED_RR", "priority": 0, "run": 1}}}"#),
+        "1:52: \"priority\" is 0, but must be from 1 to 99"
+    );
 }
 
 #[test]

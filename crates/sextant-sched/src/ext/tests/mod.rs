@@ -3,6 +3,7 @@
 mod dsq;
 mod exits;
 mod kfuncs;
+mod rt;
 mod sequences;
 mod speed;
 mod stress;
@@ -298,6 +299,8 @@ impl Machine {
             Op::Enqueue | Op::Runnable => parts.extend([task?, enq_flags(args[0])]),
             Op::Dequeue | Op::Quiescent => parts.extend([task?, deq_flags(args[0])]),
             Op::Stopping | Op::ExitTask | Op::InitTask => parts.extend([task?, (args[0] != 0).to_string()]),
+            Op::CpuAcquire => parts.push(args[0].to_string()),
+            Op::CpuRelease => parts.extend(args.map(|a| a.to_string())),
             Op::UpdateIdle => parts.extend([args[0].to_string(), (args[1] != 0).to_string()]),
             Op::SetWeight => parts.extend([task?, args[0].to_string()]),
             Op::CgroupInit | Op::CgroupExit => parts.push(args[0].to_string()),

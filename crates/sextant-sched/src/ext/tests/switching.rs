@@ -275,10 +275,10 @@ fn the_cpu_is_released_to_higher_classes_once_and_acquired_again() {
     m.forget();
     let f = m.fork("f", 0);
     assert_eq!(m.curr(0), f);
-    assert_ops(&mut m, "init_task(f,true) stopping(e,true) cpu_release()");
+    assert_ops(&mut m, "init_task(f,true) stopping(e,true) cpu_release(0,3)");
     assert_eq!(m.s.local_nr(CpuId(0)), 1, "slice left: it waits at the head of the local DSQ");
     m.block(0);
-    assert_ops(&mut m, "cpu_acquire() running(e)");
+    assert_ops(&mut m, "cpu_acquire(0) running(e)");
 }
 
 /// Shares (per mille of both CPUs) of hogs of those nice values under `vtime`, after 30 s.
