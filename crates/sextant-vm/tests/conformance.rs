@@ -14,12 +14,35 @@ use sextant_bpf::conformance::{Case, Expect, parse};
 use sextant_vm::map::BPF_MAP_TYPE_ARRAY;
 use sextant_vm::{MapSpec, Vm, VmConfig};
 
+/// That many at least are there.
 const CASES: usize = 251;
 
-/// The suite's runner helpers that the cases call: 5 is `unwind`, which gives back its argument.
-fn runner_helper(_: &Vm, id: u32, args: [u64; 5]) -> Result<u64, sextant_vm::Trap> {
+/// The helpers of the suite's runner, as uBPF's tests define them.
+fn runner_helper(vm: &Vm, id: u32, args: [u64; 5]) -> Result<u64, sextant_vm::Trap> {
+    let [a, b, c, d, e] = args;
     match id {
-        5 => Ok(args[0]),
+        // gather_bytes
+        0 => Ok((a & 0xff) << 32 | (b & 0xff) << 24 | (c & 0xff) << 16 | (d & 0xff) << 8 | (e & 0xff)),
+        // memfrob
+        1 => {
+            let region = vm.region();
+            for at in (0..b).map(|i| a + i) {
+                let byte = region.bpf_load(at, 1).and_then(|byte| region.bpf_store(at, 1, byte ^ 42));
+                byte.map_err(|fault| sextant_vm::Trap::kfunc(fault.to_string()))?;
+            }
+            Ok(0)
+        }
+        // no_op
+        2 => Ok(0),
+        // sqrti
+        3 => Ok(a.isqrt()),
+        // strcmp_ext
+        4 => {
+            let text = |at| vm.region().read_cstr(at, 4096).unwrap_or_default();
+            Ok(text(a).cmp(&text(b)) as i64 as u64)
+        }
+        // unwind gives back its argument
+        5 => Ok(a),
         _ => Err(sextant_vm::Trap::kfunc(format!("runner helper {id}"))),
     }
 }
@@ -89,7 +112,7 @@ fn every_case_gives_its_result() {
     let mut files: Vec<_> = entries.map(|e| e.expect("a directory entry").path()).collect();
     files.retain(|p| p.extension().is_some_and(|e| e == "data"));
     files.sort();
-    assert_eq!(files.len(), CASES);
+    assert!(files.len() >= CASES, "{} cases", files.len());
     let exceptions = exceptions();
     let mut wrong = Vec::new();
     let mut excepted = 0;
