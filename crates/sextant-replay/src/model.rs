@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sextant_abi::types::{SCX_ENQ_DSQ_PRIQ, SCX_ENQ_HEAD, SCX_ENQ_PREEMPT};
+use sextant_abi::types::{SCX_ENQ_APPLY_SLICE, SCX_ENQ_DSQ_PRIQ, SCX_ENQ_HEAD, SCX_ENQ_PREEMPT};
 use sextant_abi::{CpuId, Vtime};
 use sextant_sched::ext::replay::DsqName;
 
@@ -35,7 +35,9 @@ impl Model {
         match e.name.as_str() {
             "ins" => {
                 if let (Some(pid), Some(dsq)) = (e.pid(), e.dsq("dsq")) {
-                    self.insert(pid, dsq, e.num("fl"), e.num("vtime"));
+                    // A verdict brings its key, a move between DSQs takes the task's.
+                    let key = if e.num("fl") & SCX_ENQ_APPLY_SLICE != 0 { "vtime" } else { "cvt" };
+                    self.insert(pid, dsq, e.num("fl"), e.num(key));
                 }
             }
             "l2l" => {

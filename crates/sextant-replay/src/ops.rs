@@ -156,8 +156,8 @@ impl Script {
             }
             ("k_seldfl", Some(p)) => {
                 let (ret, idle) = s.kf_scx_bpf_select_cpu_dfl(p, e.int("prev_cpu") as i32, e.num("wf"));
-                if (self.pos.get()..k).filter_map(|j| self.at(j)).any(|e| e.name == "idle_pick") {
-                    self.follow_pick(s, e);
+                for search in (self.pos.get()..k).filter_map(|j| self.at(j)).filter(|e| e.name == "idle_pick") {
+                    self.follow_pick(s, search);
                 }
                 let what = format!("{} ret={ret} idle={}", text("pid"), u8::from(idle));
                 self.note(s, "k_seldfl", what);

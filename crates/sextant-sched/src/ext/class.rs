@@ -148,9 +148,10 @@ impl Sched {
         self.do_yield_to_task_scx(cpu, to)
     }
 
-    /// A task of a class above becomes runnable here. Reenqueueing IMMED tasks has its place here; ext tasks preempt each
-    /// other only by slices.
-    pub fn wakeup_preempt_scx(&mut self, _cpu: CpuId, _p: TaskId, _wake_flags: u64) {}
+    /// A task of a class above becomes runnable here; ext tasks preempt each other only by slices.
+    pub fn wakeup_preempt_scx(&mut self, cpu: CpuId, p: TaskId, _wake_flags: u64) {
+        self.do_wakeup_preempt_scx(cpu, p);
+    }
 
     /// The task is about to enter the class (dequeued).
     pub fn switching_to_scx(&mut self, p: TaskId) {

@@ -31,6 +31,9 @@ impl Sched {
     pub(crate) fn dispatch_one(&mut self, cpu: CpuId, prev: TaskId) -> DspVerdict {
         self.rqs[cpu.idx()].ext.flags.insert(RqFlags::IN_DISPATCH);
         let verdict = self.dispatch_verdict(cpu, prev);
+        if verdict != DspVerdict::None {
+            self.reenq_after_dispatch(cpu);
+        }
         self.rqs[cpu.idx()].ext.flags.remove(RqFlags::IN_DISPATCH);
         verdict
     }

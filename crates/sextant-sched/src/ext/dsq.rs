@@ -264,6 +264,7 @@ impl Sched {
         nodes.unlink(&mut d.list, node);
         d.nr -= 1;
         let id = d.event_id();
+        self.immed_removed(dsq, p);
         self.emit(Event::DsqRemove { p, dsq: id });
     }
 }

@@ -52,6 +52,7 @@ impl Sched {
         }
         if reset {
             self.set_scx_flags(p, SCX_TASK_RESET_RUNNABLE_AT);
+            self.tasks[p].ext.reenq_cnt = 0;
         }
     }
 
@@ -93,6 +94,10 @@ impl Sched {
         let local = self.ext.dsqs.local(cpu);
         if sticky == Some(cpu) {
             return self.scx_dispatch_enqueue(cpu, local, p, 0, 0, enq_flags);
+        }
+        self.clear_scx_flags(p, SCX_TASK_IMMED);
+        if enq_flags & SCX_ENQ_REENQ != 0 && !self.count_reenq(cpu, p) {
+            return;
         }
         let dsq = if !self.scx_rq_online(cpu) {
             local
@@ -233,15 +238,16 @@ impl Sched {
         }
     }
 
-    /// `run_deferred`: direct dispatches to other CPUs' local DSQs.
+    /// `run_deferred`: direct dispatches to other CPUs' local DSQs, then reenqueues.
     pub(crate) fn run_deferred(&mut self, cpu: CpuId) {
         while let Some(&p) = self.rqs[cpu.idx()].ext.ddsp_deferred_locals.first() {
             self.rqs[cpu.idx()].ext.ddsp_deferred_locals.remove(0);
-            let v = std::mem::replace(&mut self.tasks[p].ext.ddsp, Verdict::NONE);
+            let v = self.tasks[p].ext.ddsp;
             self.tasks[p].ext.deferred = false;
-            self.set_direct_dispatch(p, Verdict::NONE);
+            self.clear_direct_dispatch(p);
             let dsq = self.find_dsq_for_dispatch(cpu, v.dsq_id, self.tasks[p].cpu);
             self.dispatch_to_local_dsq(cpu, dsq, p, v);
         }
+        self.process_deferred_reenqs(cpu);
     }
 }

@@ -1,7 +1,7 @@
 //! `struct sched_ext_entity` without the fields a program sees: what the class keeps per task in ordinary Rust.
 //!
 //! The visible part (`slice`, `dsq_vtime`, `weight`, `flags`, `disallow`, …) lives in `task_struct.scx` only.
-//! Mirrors include/linux/sched/ext.h (7.3); tid hash, reenqueue, core-sched and rescue are left out.
+//! Mirrors include/linux/sched/ext.h (7.3); tid hash, core-sched and rescue are left out.
 
 use sextant_abi::types::*;
 use sextant_abi::{CpuId, DsqId};
@@ -100,6 +100,8 @@ pub struct ExtEntity {
     pub(crate) runnable_cpu: Option<CpuId>,
     /// On some runqueue's `ddsp_deferred_locals`.
     pub(crate) deferred: bool,
+    /// Reenqueues since it last ran.
+    pub(crate) reenq_cnt: u32,
     /// A slice request from outside the runqueue, applied when it runs next.
     pub(crate) slice_oob: Option<u64>,
 }
@@ -131,6 +133,7 @@ impl Default for ExtEntity {
             runnable: Link::UNLINKED,
             runnable_cpu: None,
             deferred: false,
+            reenq_cnt: 0,
             slice_oob: None,
         }
     }

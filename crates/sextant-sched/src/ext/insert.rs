@@ -42,6 +42,7 @@ impl Sched {
         d.seq = d.seq.wrapping_add(1);
         self.tasks[p].ext.dsq_seq = d.seq;
         self.emit_insert(dsq, p, enq_flags);
+        self.immed_inserted(dsq, p, enq_flags);
         self.post_enqueue(rq, dsq, p, enq_flags);
         if enq_flags & SCX_ENQ_CLEAR_OPSS != 0 {
             self.tasks[p].ext.clear_opss();
@@ -67,6 +68,7 @@ impl Sched {
         let dsq = self.ext.dsqs.local(cpu);
         self.dsq_link(dsq, p, enq_flags & !SCX_ENQ_DSQ_PRIQ);
         self.emit_insert(dsq, p, enq_flags);
+        self.immed_inserted(dsq, p, enq_flags);
         self.rq_owned_post_enq(cpu, p, enq_flags);
     }
 

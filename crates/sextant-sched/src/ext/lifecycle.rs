@@ -114,6 +114,7 @@ impl Sched {
         self.set_scx_task_state(p, SCX_TASK_READY);
         self.scx(p).dsq_vtime().set(&*self.mem, 0);
         self.set_task_slice(p, 0);
+        self.tasks[p].ext.reenq_cnt = 0;
         self.set_scx_flags(p, SCX_TASK_RESET_RUNNABLE_AT);
     }
 

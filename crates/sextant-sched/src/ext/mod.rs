@@ -3,7 +3,7 @@
 //! One file per subject, functions named as in the kernel. An entry point is atomic, so what the kernel does under locks,
 //! with retries when a race is lost, is one step here; `ops_state` and qseq remain because nested ops can see them.
 //!
-//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: IMMED and reenqueue, LLC/NUMA/SMT branches, bypass load balancing,
+//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: LLC/NUMA/SMT branches, bypass load balancing,
 //! core-sched, sub-schedulers, the cid form.
 
 mod bypass;
@@ -24,6 +24,7 @@ mod kick;
 mod lifecycle;
 mod list;
 mod pick;
+mod reenq;
 pub mod replay;
 pub mod rq;
 mod tree;

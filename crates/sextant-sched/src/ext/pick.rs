@@ -60,11 +60,15 @@ impl Sched {
         }
     }
 
-    /// A runnable task is put: with slice left back to the head of the local DSQ, else enqueued anew.
+    /// A runnable task is put: with slice left back to the head of the local DSQ (to ops.enqueue if it is IMMED), else enqueued
+    /// anew.
     fn put_prev_queued(&mut self, cpu: CpuId, p: TaskId, next: Option<TaskId>) {
         self.set_task_runnable(cpu, p);
         let local = self.ext.dsqs.local(cpu);
         if self.slice(p) != 0 && !self.scx_bypassing(cpu) {
+            if self.scx_flags(p) & SCX_TASK_IMMED != 0 {
+                return self.reenq_task(cpu, p, SCX_TASK_REENQ_PREEMPTED);
+            }
             return self.scx_dispatch_enqueue(cpu, local, p, 0, 0, SCX_ENQ_HEAD);
         }
         match next {

@@ -201,6 +201,15 @@ impl Sched {
             self.tasks[p].ext.dsq_seq = d.seq;
             self.tasks[p].ext.clear_opss();
         }
+        self.replay_count_immed(dsq);
+    }
+
+    /// Counts the IMMED tasks of a local DSQ anew.
+    fn replay_count_immed(&mut self, dsq: DsqIdx) {
+        let Some(cpu) = self.ext.dsqs[dsq].cpu else { return };
+        let tasks = self.replay_dsq(DsqName::Local(cpu)).unwrap_or_default();
+        let immed = tasks.iter().filter(|&&p| self.scx_flags(p) & SCX_TASK_IMMED != 0).count();
+        self.rqs[cpu.idx()].ext.nr_immed = immed as u32;
     }
 
     /// Whether `p` is on any DSQ.
@@ -235,6 +244,10 @@ impl Sched {
     pub fn replay_set_flags(&mut self, cpu: CpuId, p: TaskId, flags: u32) {
         let was = self.scx_queued(p);
         self.scx(p).flags().set(&*self.mem, flags);
+        let dsq = self.tasks[p].ext.dsq;
+        if dsq.is_some() {
+            self.replay_count_immed(dsq);
+        }
         let is = flags & SCX_TASK_QUEUED != 0;
         let nr = &mut self.rqs[cpu.idx()].ext.nr_running;
         if is && !was {

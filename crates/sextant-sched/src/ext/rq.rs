@@ -1,9 +1,9 @@
 //! `struct scx_rq`: what the class keeps per runqueue. Its local DSQ is in the table of DSQs.
 //!
-//! Mirrors kernel/sched/sched.h (7.3). Left out: deferred reenqueues, rescue, caps.
+//! Mirrors kernel/sched/sched.h (7.3). Left out: rescue, caps.
 
 use bitflags::bitflags;
-use sextant_abi::CpuMaskBits;
+use sextant_abi::{CpuMaskBits, DsqId};
 
 use super::entity::Verdict;
 use super::list::Ends;
@@ -91,6 +91,12 @@ pub struct ExtRq {
     pub(crate) ddsp_subject: DdspSubject,
     /// Direct dispatches to another CPU's local DSQ, transferred later.
     pub(crate) ddsp_deferred_locals: Vec<TaskId>,
+    /// IMMED tasks on the local DSQ.
+    pub(crate) nr_immed: u32,
+    /// A reenqueue of the local DSQ is asked for: SCX_REENQ_* of all requests.
+    pub(crate) reenq_local: Option<u64>,
+    /// User DSQs to reenqueue from here, with SCX_REENQ_*.
+    pub(crate) reenq_users: Vec<(DsqId, u64)>,
     /// Flags that the next activation here adds (`extra_enq_flags`).
     pub(crate) extra_enq_flags: u64,
     /// An irq_work was requested and has not run.

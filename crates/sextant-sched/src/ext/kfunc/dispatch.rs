@@ -49,10 +49,8 @@ impl Sched {
             self.ext.add_event(EventId::InsertNotOwned, 1);
             return false;
         }
-        if !self.vet_enq_flags(v.dsq_id, v.enq_flags) {
-            return false;
-        }
-        v.enq_flags |= priq;
+        let Some(enq_flags) = self.vet_enq_flags(v.dsq_id, v.enq_flags) else { return false };
+        v.enq_flags = enq_flags | priq;
         let subject = self.rqs[self.this_cpu.idx()].ext.ddsp_subject;
         if subject != DdspSubject::Off {
             self.mark_direct_dispatch(subject, p, v);
@@ -69,8 +67,8 @@ impl Sched {
         true
     }
 
-    /// `scx_vet_enq_flags`. What SCX_ENQ_IMMED asks of a local insert comes with reenqueueing.
-    fn vet_enq_flags(&mut self, dsq: DsqId, enq_flags: u64) -> bool {
+    /// `scx_vet_enq_flags`: the flags to use, with what the scheduler's own flags imply.
+    fn vet_enq_flags(&mut self, dsq: DsqId, enq_flags: u64) -> Option<u64> {
         let local = dsq == DsqId::LOCAL || dsq.local_on_cpu().is_some();
         let msg = if enq_flags & __SCX_ENQ_INTERNAL_MASK != 0 {
             format!("invalid enq_flags {enq_flags:#x}")
@@ -78,11 +76,13 @@ impl Sched {
             format!("SCX_ENQ_IMMED on a non-local DSQ {:#x}", dsq.0)
         } else if enq_flags & SCX_ENQ_RESCUE != 0 && !local {
             format!("SCX_ENQ_RESCUE on a non-local DSQ {:#x}", dsq.0)
+        } else if local && self.ext.flags & SCX_OPS_ALWAYS_ENQ_IMMED != 0 {
+            return Some(enq_flags | SCX_ENQ_IMMED);
         } else {
-            return true;
+            return Some(enq_flags);
         };
         self.scx_error(msg);
-        false
+        None
     }
 
     /// `scx_bpf_dispatch_nr_slots`: room in the dispatch buffer of this CPU.
@@ -103,9 +103,10 @@ impl Sched {
     /// `scx_bpf_dsq_move_to_local`: flushes the buffer, then moves the first task of a user DSQ that can run on the
     /// dispatching CPU to its local DSQ; whether there was one.
     pub fn kf_scx_bpf_dsq_move_to_local(&mut self, dsq: DsqId, enq_flags: u64) -> bool {
-        if !self.has_sched() || !self.vet_enq_flags(DsqId::LOCAL, enq_flags) {
+        if !self.has_sched() {
             return false;
         }
+        let Some(enq_flags) = self.vet_enq_flags(DsqId::LOCAL, enq_flags) else { return false };
         let cpu = self.ext.ctx.locked_rq.unwrap_or(self.this_cpu);
         self.flush_dispatch_buf(cpu);
         let Some(idx) = self.ext.dsqs.find_user(dsq) else {
@@ -141,7 +142,8 @@ impl Sched {
         vtime: Option<u64>,
     ) -> bool {
         let Some(src) = self.iter_dsq(it) else { return false };
-        if !self.vet_enq_flags(dsq, enq_flags) || self.ext.aborting || self.iter_lost_task(it, src, p) {
+        let Some(enq_flags) = self.vet_enq_flags(dsq, enq_flags) else { return false };
+        if self.ext.aborting || self.iter_lost_task(it, src, p) {
             return false;
         }
         let rq = self.ext.ctx.locked_rq.unwrap_or(self.this_cpu);
@@ -214,19 +216,7 @@ impl Sched {
         if !self.has_sched() {
             return 0;
         }
-        let cpu = self.this_cpu;
-        let local = self.ext.dsqs.local(cpu);
-        let mut tasks = Vec::new();
-        while let Some(p) = self.dsq_first(local) {
-            self.task_unlink_from_dsq(p);
-            tasks.push(p);
-        }
-        for &p in &tasks {
-            self.set_scx_flags(p, SCX_TASK_REENQ_KFUNC);
-            self.scx_do_enqueue_task(cpu, p, SCX_ENQ_REENQ, None);
-            self.clear_scx_flags(p, SCX_TASK_REENQ_REASON_MASK);
-        }
-        tasks.len() as u32
+        self.reenq_local(self.this_cpu, SCX_REENQ_ANY)
     }
 
     /// `scx_bpf_task_set_slice`: `slice` ns, at once if the caller holds the task's runqueue, else when it runs next.
