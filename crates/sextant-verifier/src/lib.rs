@@ -5,9 +5,16 @@
 //! decides what memory a program can touch (the vm checks every access by itself).
 #![forbid(unsafe_code)]
 
+mod check;
+pub mod diag;
+mod fields;
+pub mod program;
 pub mod range;
 pub mod reach;
 pub mod structure;
 
+pub use check::{MAX_PROCESSED, verify};
+pub use diag::{Accepted, Code, Rejection};
+pub use program::{CtxArg, MapDesc, ProgKind, Program, SpecialFields};
 pub use reach::{Reach, UnknownFunc, reach};
 pub use structure::{StructureError, check};

@@ -1,0 +1,233 @@
+//! Calls of the program's own functions and returning from them. Mirrors `check_func_call()`, `prepare_func_exit()`,
+//! `check_return_code()` and `check_max_stack_depth()` of kernel/bpf/verifier.c, 7.3.
+
+use sextant_abi::tables::OpRet;
+use sextant_bpf::opcode::{Callee, Kind};
+
+use super::reg::Reg;
+use super::state::{Frame, MAX_FRAMES, MAX_STACK, RefKind};
+use super::*;
+use crate::program::ProgKind;
+use crate::range::Scalar;
+use crate::structure::func_target;
+
+impl Env<'_> {
+    pub(super) fn call_local(&mut self) -> Res<Next> {
+        let pc = self.st.pc;
+        let target = func_target(pc, &self.prog.insns[pc]).unwrap_or(0) as usize;
+        if self.cfg.funcs.get(&target).is_some_and(|f| f.global) {
+            self.call_global(target)?;
+            return Ok(Next::Goto(pc + 1));
+        }
+        self.enter(target, pc)?;
+        let caller = self.st.frames.len() - 2;
+        for n in 1..=5 {
+            let arg = self.st.frames[caller].regs[n];
+            self.st.top_mut().regs[n] = arg;
+        }
+        let below = &mut self.st.frames[caller];
+        (0..=5).for_each(|n| below.regs[n] = Reg::UNINIT);
+        Ok(Next::Goto(target))
+    }
+
+    /// Pushes a frame.
+    pub(super) fn enter(&mut self, target: usize, callsite: usize) -> Res {
+        if self.st.frames.len() >= MAX_FRAMES {
+            let text = format!("the call stack of {} frames is too deep", self.st.frames.len() + 1);
+            return refuse(Code::StackDepth, text);
+        }
+        let frame = Frame::new(target, self.st.frames.len(), Some(callsite));
+        self.st.frames.push(frame);
+        Ok(())
+    }
+
+    /// r1-r5 are gone after a call, r0 is new.
+    pub(super) fn clobber(&mut self) {
+        (0..=5).for_each(|n| self.set(n, Reg::UNINIT));
+    }
+
+    pub(super) fn exit(&mut self) -> Res<Next> {
+        if self.st.frames.len() > 1 {
+            return self.return_to_caller();
+        }
+        self.check_held("BPF_EXIT instruction in main prog")?;
+        match self.st.top().callback {
+            Some(callback) => self.callback_result(callback)?,
+            None => self.check_result()?,
+        }
+        Ok(Next::End)
+    }
+
+    fn return_to_caller(&mut self) -> Res<Next> {
+        let callee = self.st.top().clone();
+        let callsite = callee.callsite.unwrap_or(0);
+        let void = self.is_void(callee.func);
+        let r0 = callee.regs[0];
+        if matches!(r0.what, reg::What::Stack(frame) if frame as usize + 1 == self.st.frames.len()) {
+            return refuse_reg(Code::Return, 0, "cannot return stack pointer to the caller");
+        }
+        if let Some(callback) = callee.callback {
+            self.callback_result(callback)?;
+            self.no_leak_from_callback()?;
+            self.st.frames.pop();
+            self.st.top_mut().callback_depth += 1;
+            self.special_gone();
+            // The call is executed again: it may run the callback once more.
+            return Ok(Next::Goto(callsite));
+        }
+        self.st.frames.pop();
+        self.special_gone();
+        self.set(0, if void { Reg::UNINIT } else { r0 });
+        (1..=5).for_each(|n| self.set(n, Reg::UNINIT));
+        Ok(Next::Goto(callsite + 1))
+    }
+
+    /// Pointers into the frame that is gone are of no use.
+    fn special_gone(&mut self) {
+        let frames = self.st.frames.len() as u8;
+        self.st.each_reg(|r| {
+            if matches!(r.what, reg::What::Stack(f) if f >= frames) {
+                *r = Reg { node: r.node, ..Reg::UNKNOWN };
+            }
+        });
+    }
+
+    fn no_leak_from_callback(&self) -> Res {
+        // A callback may run any number of times: what it acquires it must release.
+        let kept = self.st.top().callback.map_or(0, |c| c.held);
+        match self.st.refs.get(kept) {
+            Some(held) => {
+                let text = format!("Unreleased reference id={} alloc_insn={}", held.id, held.pc);
+                refuse(Code::RefLeak, text)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether BTF says that the function returns nothing.
+    pub(super) fn is_void(&self, func: usize) -> bool {
+        use sextant_bpf::btf::{Kind as BtfKind, TypeId};
+        let Some((ty, btf)) = self.prog.func_at(func).zip(self.prog.btf) else { return false };
+        match btf.kind(ty) {
+            BtfKind::Func { proto, .. } => {
+                matches!(btf.kind(*proto), BtfKind::FuncProto { ret, .. } if *ret == TypeId::VOID)
+            }
+            _ => false,
+        }
+    }
+
+    /// Nothing may be held where a program or a global function ends.
+    fn check_held(&self, place: &str) -> Res {
+        for held in &self.st.refs {
+            match held.kind {
+                RefKind::Lock(_) => {
+                    return refuse(
+                        Code::LockBalance,
+                        format!("{place} cannot be used inside bpf_spin_lock-ed region"),
+                    );
+                }
+                RefKind::ResLock(_) => {
+                    let text = format!("{place} cannot be used inside bpf_res_spin_lock-ed region");
+                    return refuse(Code::LockBalance, text);
+                }
+                RefKind::Irq => {
+                    let text = format!("{place} cannot be used inside bpf_local_irq_save-ed region");
+                    return refuse(Code::LockBalance, text);
+                }
+                RefKind::Object | RefKind::Iter => {
+                    let text = format!("Unreleased reference id={} alloc_insn={}", held.id, held.pc);
+                    return refuse(Code::RefLeak, text);
+                }
+            }
+        }
+        if self.st.rcu > 0 {
+            return refuse(
+                Code::LockBalance,
+                format!("{place} cannot be used inside bpf_rcu_read_lock-ed region"),
+            );
+        }
+        if self.st.preempt > 0 {
+            return refuse(
+                Code::LockBalance,
+                format!("{place} cannot be used inside bpf_preempt_disable-ed region"),
+            );
+        }
+        Ok(())
+    }
+
+    fn check_result(&mut self) -> Res {
+        if self.entry != 0 {
+            return self.global_result();
+        }
+        let (void, range) = match self.prog.kind {
+            ProgKind::StructOps { op, .. } => (op.desc().ret == OpRet::Void, None),
+            ProgKind::ForeignStructOps => (true, None),
+            ProgKind::Tracing { returns_zero: true, .. } => (false, Some((0, 0))),
+            ProgKind::Tracing { .. } | ProgKind::Syscall | ProgKind::Other => (false, None),
+        };
+        if void {
+            return Ok(());
+        }
+        self.number_result(range)
+    }
+
+    /// r0 is a number, within the range.
+    pub(super) fn number_result(&mut self, range: Option<(i64, i64)>) -> Res {
+        let r0 = self.read(0)?;
+        if !r0.is_scalar() {
+            let text = format!("At program exit the register R0 is not a known value ({})", r0.type_name());
+            return refuse_reg(Code::Return, 0, text);
+        }
+        if let Some((min, max)) = range {
+            self.matters(&r0);
+            let allowed = Scalar::signed(min, max);
+            if !(r0.s.smin >= allowed.smin && r0.s.smax <= allowed.smax) {
+                let text = format!(
+                    "At program exit the register R0 has smin={} smax={} should have been in [{min}, {max}]",
+                    r0.s.smin, r0.s.smax
+                );
+                return refuse_reg(Code::Return, 0, text);
+            }
+        }
+        Ok(())
+    }
+
+    /// The stack of every call chain together.
+    pub(super) fn check_depth(&mut self) -> Res {
+        let mut worst = 0;
+        for start in self.cfg.funcs.keys().copied().collect::<Vec<_>>() {
+            let is_entry = start == 0 || self.cfg.callbacks.contains(&start);
+            if is_entry {
+                worst = worst.max(self.chain_depth(start, 0)?.0);
+            }
+        }
+        self.depth.insert(usize::MAX, worst);
+        Ok(())
+    }
+
+    /// Bytes and functions of the chain below `func` that uses most.
+    fn chain_depth(&self, func: usize, frames: usize) -> Res<(u32, usize)> {
+        if frames >= MAX_FRAMES {
+            let text = format!("the call stack of {} frames is too deep !", frames + 1);
+            return refuse(Code::StackDepth, text);
+        }
+        let own = self.depth.get(&func).copied().unwrap_or(0).max(1).next_multiple_of(16);
+        let desc = self.cfg.func_of(func);
+        let mut below = (0, 0);
+        for pc in (desc.start..desc.end).filter(|pc| self.seen[*pc]) {
+            if self.cfg.kinds[pc] == Some(Kind::Call(Callee::Local)) {
+                let target = func_target(pc, &self.prog.insns[pc]).unwrap_or(0) as usize;
+                if target == func {
+                    return refuse(Code::StackDepth, "recursive call from insn to its own function");
+                }
+                below = below.max(self.chain_depth(target, frames + 1)?);
+            }
+        }
+        let all = own + below.0;
+        if i64::from(all) > MAX_STACK {
+            let text = format!("combined stack size of {} calls is {all}. Too large", frames + below.1 + 1);
+            return refuse(Code::StackDepth, text);
+        }
+        Ok((all, below.1 + 1))
+    }
+}

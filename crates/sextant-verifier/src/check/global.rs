@@ -1,0 +1,209 @@
+//! Global functions: verified by themselves for every argument that their prototype allows; a call checks only the arguments.
+//! Mirrors `btf_prepare_func_args()`, `btf_check_func_arg_match()` of kernel/bpf/, 7.3.
+
+use sextant_bpf::btf::{Kind, TypeId};
+
+use super::reg::{OR_NULL, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::*;
+use crate::range::Scalar;
+
+/// An argument of a global function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Arg {
+    Number,
+    Ctx,
+    /// Memory of that size, may be NULL unless `nonnull`.
+    Mem {
+        size: u32,
+        nonnull: bool,
+    },
+    /// A trusted kernel object.
+    Obj {
+        ty: Ty,
+        null: bool,
+        trusted: bool,
+    },
+    Arena,
+    Dynptr,
+}
+
+impl Env<'_> {
+    fn global_args(&self, func: usize) -> Res<Vec<Arg>> {
+        let named = self.prog.func_at(func).zip(self.prog.btf);
+        let Some((ty, btf)) = named else {
+            return refuse(Code::GlobalArg, format!("Func#{func} has no BTF"));
+        };
+        let Kind::Func { proto, .. } = btf.kind(ty) else {
+            return refuse(Code::GlobalArg, format!("Func#{func} has no prototype"));
+        };
+        let Kind::FuncProto { params, .. } = btf.kind(*proto) else {
+            return refuse(Code::GlobalArg, format!("Func#{func} has no prototype"));
+        };
+        if params.len() > 5 {
+            let text = format!("Global function {}() with {} > 5 args", btf.name(ty), params.len());
+            return refuse(Code::GlobalArg, text);
+        }
+        let mut args = Vec::new();
+        for (i, param) in params.iter().enumerate() {
+            let tags: Vec<&str> = btf
+                .decl_tags(ty)
+                .filter(|(text, at)| *at == i as i32 && text.starts_with("arg:"))
+                .map(|(text, _)| text)
+                .collect();
+            args.push(self.global_arg(func, i, param.ty, &tags)?);
+        }
+        Ok(args)
+    }
+
+    fn global_arg(&self, func: usize, i: usize, ty: TypeId, tags: &[&str]) -> Res<Arg> {
+        let Some(btf) = self.prog.btf else { return Ok(Arg::Number) };
+        let has = |tag: &str| tags.contains(&tag);
+        let bad = |what: &str| {
+            let name = self.prog.func_name(func);
+            refuse(Code::GlobalArg, format!("Arg#{i} type {what} in {name}() is not supported yet."))
+        };
+        let Ok(id) = btf.resolve(ty) else { return bad("LOOP") };
+        let to = match btf.kind(id) {
+            Kind::Int { .. } | Kind::Enum { .. } => return Ok(Arg::Number),
+            Kind::Ptr(to) => *to,
+            _ => return bad("STRUCT"),
+        };
+        if has("arg:arena") {
+            return Ok(Arg::Arena);
+        }
+        let Ok(target) = btf.resolve(to) else { return bad("PTR") };
+        if has("arg:ctx") || (i == 0 && is_ctx_type(btf.name(target), &self.prog.kind)) {
+            return Ok(Arg::Ctx);
+        }
+        if btf.name(target) == "bpf_dynptr" {
+            return Ok(Arg::Dynptr);
+        }
+        let (trusted, untrusted) = (has("arg:trusted"), has("arg:untrusted"));
+        if trusted || untrusted {
+            let name = btf.name(target);
+            let name = name.split_once("___").map_or(name, |(base, _)| base);
+            let Some(desc) = sextant_abi::types::find_type(name) else {
+                return Ok(Arg::Obj { ty: self.pointee(target), null: has("arg:nullable"), trusted });
+            };
+            return Ok(Arg::Obj { ty: Ty::Kernel(desc.name), null: has("arg:nullable"), trusted });
+        }
+        match btf.size_of(target) {
+            Ok(size) => Ok(Arg::Mem { size: size as u32, nonnull: has("arg:nonnull") }),
+            Err(_) => {
+                let text =
+                    format!("arg#{i} reference type('{}') size cannot be determined", btf.name(target));
+                refuse(Code::GlobalArg, text)
+            }
+        }
+    }
+
+    /// The state in which a global function is verified.
+    pub(super) fn global_entry(&mut self, func: usize) -> Res<State> {
+        let mut state = State::new(func, self.prog.sleepable);
+        for (i, arg) in self.global_args(func)?.into_iter().enumerate() {
+            let mut reg = match arg {
+                Arg::Number => Reg::UNKNOWN,
+                Arg::Ctx => Reg::ptr(What::Ctx, 0),
+                Arg::Mem { size, nonnull } => Reg::ptr(What::Mem(size), if nonnull { 0 } else { OR_NULL }),
+                Arg::Obj { ty, null, trusted } => {
+                    let flags = if trusted { TRUSTED } else { UNTRUSTED };
+                    Reg::ptr(What::Obj(ty), if null { flags | OR_NULL } else { flags })
+                }
+                Arg::Arena => Reg::UNKNOWN,
+                Arg::Dynptr => Reg::ptr(What::ConstDynptr, 0),
+            };
+            if reg.has(OR_NULL) {
+                reg.id = self.fresh_id();
+            }
+            state.frames[0].regs[i + 1] = reg;
+        }
+        Ok(state)
+    }
+
+    pub(super) fn call_global(&mut self, func: usize) -> Res {
+        let name = self.prog.func_name(func);
+        if self.st.lock().is_some() {
+            let text =
+                "global function calls are not allowed while holding a lock,\nuse static function instead";
+            return refuse(Code::LockedCall, text);
+        }
+        for (i, arg) in self.global_args(func)?.into_iter().enumerate() {
+            self.match_global_arg(&name, i as u8, arg)?;
+        }
+        self.wanted.insert(func);
+        let void = self.is_void(func);
+        self.clobber();
+        if !void {
+            let result = self.number(Scalar::UNKNOWN);
+            self.set(0, result);
+        }
+        Ok(())
+    }
+
+    fn match_global_arg(&mut self, name: &str, i: u8, arg: Arg) -> Res {
+        let n = i + 1;
+        let reg = self.read(n)?;
+        let bad = |what: &str| {
+            let text = format!(
+                "Caller passes invalid args into func '{name}': arg#{i} {what}, R{n} is {}",
+                reg.type_name()
+            );
+            refuse_reg(Code::GlobalArg, n, text)
+        };
+        match arg {
+            Arg::Number if reg.is_scalar() => Ok(()),
+            Arg::Number => bad("R is not a scalar"),
+            Arg::Ctx if reg.what == What::Ctx => Ok(()),
+            Arg::Ctx => bad("expects pointer to ctx"),
+            Arg::Arena if reg.what == What::Arena || reg.is_scalar() => Ok(()),
+            Arg::Arena => bad("expects arena pointer"),
+            Arg::Dynptr => self.dynptr_arg(n).map(|_| ()),
+            Arg::Mem { size, nonnull } => {
+                if reg.is_null() && !nonnull {
+                    self.matters(&reg);
+                    return Ok(());
+                }
+                if reg.has(OR_NULL) && nonnull {
+                    return bad("must not be NULL");
+                }
+                self.memory_arg(n, size, true, true)
+            }
+            Arg::Obj { null: true, .. } if reg.is_null() => {
+                self.matters(&reg);
+                Ok(())
+            }
+            Arg::Obj { ty, null, trusted } => {
+                if reg.has(OR_NULL) && !null {
+                    return bad("may be NULL where it must not");
+                }
+                if trusted && !(reg.is_trusted() && matches!(reg.what, What::Obj(_))) {
+                    return bad("expects trusted pointer");
+                }
+                match reg.what {
+                    What::Obj(own) if same_object(own, ty) => Ok(()),
+                    _ if !trusted => Ok(()),
+                    _ => bad("expects pointer to another type"),
+                }
+            }
+        }
+    }
+
+    /// The result of a global function is a number.
+    pub(super) fn global_result(&mut self) -> Res {
+        if self.is_void(self.entry) { Ok(()) } else { self.number_result(None) }
+    }
+}
+
+fn same_object(a: Ty, b: Ty) -> bool {
+    a == b
+}
+
+fn is_ctx_type(name: &str, kind: &crate::program::ProgKind) -> bool {
+    use crate::program::ProgKind;
+    match kind {
+        ProgKind::Other => {
+            matches!(name, "pt_regs" | "__sk_buff" | "xdp_md" | "bpf_perf_event_data" | "bpf_user_pt_regs_t")
+        }
+        _ => false,
+    }
+}

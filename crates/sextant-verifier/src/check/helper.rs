@@ -1,0 +1,410 @@
+//! Calls of helpers: arguments against the prototype, then what the call does to the state. Mirrors `check_helper_call()` of
+//! kernel/bpf/verifier.c, 7.3.
+
+use sextant_abi::tables::{HelperId, bpf::*};
+
+use super::proto::{Arg, Proto, Ret, proto};
+use super::reg::{
+    ALLOC, DYNMEM, NON_OWN, OR_NULL, PERCPU, RDONLY, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What,
+};
+use super::state::RefKind;
+use super::*;
+use crate::fields::FieldKind;
+use crate::program::MapDesc;
+use crate::range::Scalar;
+
+impl Env<'_> {
+    pub(super) fn call_helper(&mut self) -> Res<Next> {
+        let pc = self.st.pc;
+        let number = self.prog.insns[pc].imm;
+        let Some(helper) = HelperId::from_number(number as u32) else {
+            return refuse(Code::UnknownHelper, format!("invalid func unknown#{number}"));
+        };
+        let Some(proto) = proto(helper) else {
+            let text = format!("program of this type cannot use helper {}#{number}", helper.name());
+            return refuse(Code::HelperDenied, text);
+        };
+        if proto.sleeps {
+            if !self.st.sleepable {
+                return refuse(Code::Sleepable, "helper call might sleep in a non-sleepable prog");
+            }
+            self.check_sleep(helper.name(), "sleepable helper")?;
+        }
+        if self.st.lock().is_some() && !proto.in_lock {
+            return refuse(Code::LockedCall, "function calls are not allowed while holding a lock");
+        }
+        let map = self.helper_map(helper, &proto)?;
+        for (i, arg) in proto.args.iter().enumerate() {
+            self.helper_arg(i as u8 + 1, *arg, map)?;
+        }
+        let old = self.st.top().regs;
+        let own = self.helper_effect(helper, &old)?;
+        let result = match own {
+            Some(reg) => Some(reg),
+            None => self.helper_result(helper, proto.ret, map, &old)?,
+        };
+        self.clobber();
+        if let Some(mut reg) = result {
+            if reg.node == 0 || !reg.is_scalar() {
+                let via = old[1].node;
+                reg.node = self.node([0, 0], via);
+            }
+            self.set(0, reg);
+        }
+        Ok(Next::Goto(pc + 1))
+    }
+
+    /// The map among the arguments, which says what keys and values are.
+    fn helper_map(&mut self, helper: HelperId, proto: &Proto) -> Res<Option<u32>> {
+        let Some(i) = proto.args.iter().position(|a| *a == Arg::Map) else { return Ok(None) };
+        let n = i as u8 + 1;
+        let reg = self.read(n)?;
+        let What::Map(map) = reg.what else {
+            if reg.has(OR_NULL) {
+                return self.null_arg(n, &reg);
+            }
+            let text = format!("R{n} type={} expected=map_ptr", reg.type_name());
+            return refuse_reg(Code::ArgType, n, text);
+        };
+        if reg.has(OR_NULL) {
+            return self.null_arg(n, &reg);
+        }
+        let desc = self.map(map);
+        if !takes(helper, desc.map_type) {
+            let text = format!(
+                "cannot pass map_type {} into func {}#{}",
+                desc.map_type,
+                helper.name(),
+                helper as u32
+            );
+            return refuse(Code::MapUse, text);
+        }
+        let writes =
+            matches!(helper, HelperId::map_update_elem | HelperId::map_delete_elem | HelperId::map_push_elem);
+        if writes && desc.rdonly {
+            return refuse(Code::Readonly, "write into map forbidden");
+        }
+        Ok(Some(map))
+    }
+
+    fn helper_arg(&mut self, n: u8, arg: Arg, map: Option<u32>) -> Res {
+        let desc: Option<&MapDesc> = map.map(|m| self.map(m));
+        match arg {
+            Arg::Any | Arg::Map | Arg::Size | Arg::Own => self.read(n).map(|_| ()),
+            Arg::Num => self.scalar_arg(n).map(|_| ()),
+            Arg::Key => self.memory_arg(n, desc.map_or(0, |d| d.key_size), true, false),
+            Arg::Value => self.memory_arg(n, desc.map_or(0, |d| d.value_size), true, false),
+            Arg::OutValue => self.memory_arg(n, desc.map_or(0, |d| d.value_size), false, true),
+            Arg::In => self.sized_arg(n, false, false, true, false),
+            Arg::InZ => self.sized_arg(n, true, false, true, false),
+            Arg::InZN => self.sized_arg(n, true, true, true, false),
+            Arg::Out => self.sized_arg(n, false, false, false, true),
+            Arg::OutZ => self.sized_arg(n, true, false, false, true),
+            Arg::OutZN => self.sized_arg(n, true, true, false, true),
+            Arg::OutFixed(size) => self.memory_arg(n, size, false, true),
+            Arg::Func => self.func_arg(n).map(|_| ()),
+            Arg::CbCtx => {
+                let reg = self.read(n)?;
+                if matches!(reg.what, What::Stack(_)) || reg.is_null() {
+                    self.matters(&reg);
+                    return Ok(());
+                }
+                refuse_reg(Code::ArgType, n, format!("R{n} type={} expected=fp", reg.type_name()))
+            }
+            Arg::Ctx => {
+                let reg = self.read(n)?;
+                if reg.what == What::Ctx {
+                    return Ok(());
+                }
+                refuse_reg(Code::ArgType, n, format!("R{n} type={} expected=ctx", reg.type_name()))
+            }
+            Arg::Str => self.const_str(n),
+            Arg::Const => self.const_arg(n).map(|_| ()),
+            Arg::Obj(name, null) => self.helper_obj(n, name, null),
+            Arg::Percpu => {
+                let reg = self.read(n)?;
+                if reg.has(PERCPU) && !reg.has(OR_NULL) {
+                    return Ok(());
+                }
+                refuse_reg(Code::ArgType, n, format!("R{n} type={} expected=percpu_ptr_", reg.type_name()))
+            }
+            Arg::Record => {
+                let reg = self.read(n)?;
+                if !reg.has(RINGBUF) || reg.has(OR_NULL) {
+                    let text = format!("R{n} type={} expected=ringbuf_mem", reg.type_name());
+                    return refuse_reg(if reg.has(OR_NULL) { Code::ArgNull } else { Code::ArgType }, n, text);
+                }
+                if reg.offset() != Some(0) {
+                    return refuse_reg(
+                        Code::ArgType,
+                        n,
+                        format!("R{n} must have zero offset when passed to release func"),
+                    );
+                }
+                Ok(())
+            }
+            Arg::Dynptr => self.dynptr_arg(n).map(|_| ()),
+        }
+    }
+
+    fn helper_obj(&mut self, n: u8, name: &str, null: bool) -> Res {
+        let reg = self.read(n)?;
+        if reg.is_null() && null {
+            self.matters(&reg);
+            return Ok(());
+        }
+        let fits = matches!(reg.what, What::Obj(Ty::Kernel(own)) if own == name);
+        if !fits {
+            let text = format!(
+                "R{n} type={} expected=ptr_, trusted_ptr_, rcu_ptr_ to struct {name}",
+                self.describe(&reg)
+            );
+            return refuse_reg(Code::ArgType, n, text);
+        }
+        if reg.has(OR_NULL) && !null {
+            return self.null_arg(n, &reg);
+        }
+        if reg.has(UNTRUSTED) {
+            let text = format!("R{n} type={} expected=ptr_, trusted_ptr_, rcu_ptr_", reg.type_name());
+            return refuse_reg(Code::ArgTrust, n, text);
+        }
+        Ok(())
+    }
+
+    /// What a helper does beside reading and writing its arguments. `Some`: its result.
+    fn helper_effect(&mut self, helper: HelperId, old: &[Reg; 11]) -> Res<Option<Reg>> {
+        use HelperId as H;
+        match helper {
+            H::spin_lock | H::spin_unlock => self.spin_lock(helper == H::spin_lock)?,
+            H::ringbuf_submit | H::ringbuf_discard => self.release(old[1].ref_id)?,
+            H::timer_init | H::timer_set_callback | H::timer_start | H::timer_cancel => {
+                self.timer(helper, old)?
+            }
+            H::loop_ => self.call_loop()?,
+            H::for_each_map_elem => self.call_for_each()?,
+            H::user_ringbuf_drain => self.call_drain()?,
+            H::find_vma => self.call_find_vma()?,
+            H::kptr_xchg => return self.kptr_xchg().map(Some),
+            H::task_storage_get | H::cgrp_storage_get => {
+                if !old[3].is_null() {
+                    let size = self.helper_map_of(&old[1]).map_or(0, |m| m.value_size);
+                    self.memory_arg(3, size, true, false)?;
+                }
+            }
+            H::per_cpu_ptr | H::this_cpu_ptr => {
+                let null = helper == H::per_cpu_ptr;
+                let mut reg = Reg { flags: old[1].flags & !PERCPU, ..old[1] };
+                reg.flags |= if null { TRUSTED | OR_NULL } else { TRUSTED };
+                reg.id = if null { self.fresh_id() } else { 0 };
+                return Ok(Some(reg));
+            }
+            H::ringbuf_reserve_dynptr => {
+                let ref_id = self.acquire(RefKind::Object);
+                self.dynptr_new(4, ref_id, false)?;
+            }
+            H::ringbuf_submit_dynptr | H::ringbuf_discard_dynptr => {
+                let dynptr = self.dynptr_arg(1)?;
+                if dynptr.ref_id == 0 {
+                    return refuse_reg(Code::RefRelease, 1, "arg 1 is an unacquired reference");
+                }
+                self.release(dynptr.ref_id)?;
+                self.forget_dynptr(dynptr.id);
+            }
+            H::dynptr_from_mem => {
+                if !matches!(old[1].what, What::MapValue(_)) {
+                    let text = format!("R1 type={} expected=map_value", old[1].type_name());
+                    return refuse_reg(Code::ArgType, 1, text);
+                }
+                self.sized_arg(1, true, false, true, true)?;
+                self.dynptr_new(4, 0, false)?;
+            }
+            H::dynptr_data => {
+                let dynptr = self.dynptr_arg(1)?;
+                let size = old[3].value().unwrap_or(0).min(u64::from(u32::MAX - 1)) as u32;
+                let rdonly = if dynptr.rdonly { RDONLY } else { 0 };
+                let id = self.fresh_id();
+                let ref_id = dynptr.id;
+                return Ok(Some(Reg { id, ref_id, ..Reg::ptr(What::Mem(size), OR_NULL | DYNMEM | rdonly) }));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn helper_map_of(&self, reg: &Reg) -> Option<&MapDesc<'_>> {
+        match reg.what {
+            What::Map(map) => Some(self.map(map)),
+            _ => None,
+        }
+    }
+
+    fn timer(&mut self, helper: HelperId, old: &[Reg; 11]) -> Res {
+        let (holder, _) = self.field_arg(1, "bpf_timer", |k| k == FieldKind::Timer)?;
+        if helper == HelperId::timer_init {
+            if let (What::MapValue(value), What::Map(map)) = (holder.what, old[2].what) {
+                if value != map {
+                    return refuse_reg(
+                        Code::MapUse,
+                        2,
+                        "timer pointer in R1 map_uid doesn't match map pointer in R2",
+                    );
+                }
+            }
+        }
+        if helper == HelperId::timer_set_callback {
+            let func = self.func_arg(2)?;
+            self.call_later(&holder, func, false)?;
+        }
+        Ok(())
+    }
+
+    /// bpf_kptr_xchg(field, pointer or NULL): the old pointer comes back, owned.
+    fn kptr_xchg(&mut self) -> Res<Reg> {
+        let (_, kind) =
+            self.field_arg(1, "kptr", |k| matches!(k, FieldKind::Kptr(_) | FieldKind::KptrPercpu(_)))?;
+        let (FieldKind::Kptr(target) | FieldKind::KptrPercpu(target)) = kind else {
+            return refuse_reg(Code::ArgType, 1, "off doesn't point to kptr");
+        };
+        let ty = self.pointee(target);
+        let new = self.read(2)?;
+        self.matters(&new);
+        if !new.is_null() {
+            let fits = matches!(new.what, What::Obj(own) if own == ty);
+            if !fits {
+                let text = format!(
+                    "invalid kptr access, R2 type={} expected={}{}",
+                    self.describe(&new),
+                    "ptr_",
+                    self.ty_name(ty)
+                );
+                return refuse_reg(Code::ArgType, 2, text);
+            }
+            let held = self.st.refs.iter().any(|r| r.id == new.ref_id);
+            if new.ref_id == 0 || !held || new.has(NON_OWN | RDONLY) {
+                return refuse_reg(
+                    Code::RefRelease,
+                    2,
+                    "R2 must be referenced when passed to bpf_kptr_xchg#194",
+                );
+            }
+            if !new.has(OR_NULL) && new.offset() != Some(0) {
+                return refuse_reg(Code::ArgType, 2, "R2 must have zero offset when passed to release func");
+            }
+            self.release(new.ref_id)?;
+        }
+        let ref_id = self.acquire(RefKind::Object);
+        let flags = match ty {
+            Ty::Kernel(_) => TRUSTED,
+            Ty::Local(_) => ALLOC,
+        };
+        let percpu = if matches!(kind, FieldKind::KptrPercpu(_)) { PERCPU } else { 0 };
+        Ok(Reg { id: ref_id, ref_id, ..Reg::ptr(What::Obj(ty), flags | OR_NULL | percpu) })
+    }
+
+    fn helper_result(
+        &mut self,
+        helper: HelperId,
+        ret: Ret,
+        map: Option<u32>,
+        old: &[Reg; 11],
+    ) -> Res<Option<Reg>> {
+        let reg = match ret {
+            Ret::Void => return Ok(None),
+            Ret::Num => Reg::UNKNOWN,
+            Ret::Errno => Reg::UNKNOWN,
+            Ret::Task => Reg::ptr(What::Obj(Ty::Kernel("task_struct")), TRUSTED),
+            Ret::ValueOrNull => match map {
+                Some(map) => self.looked_up(helper, map, old),
+                None => Reg::UNKNOWN,
+            },
+            Ret::RecordOrNull => {
+                let size = old[2].value().unwrap_or(0).min(u64::from(u32::MAX - 1)) as u32;
+                let ref_id = self.acquire(RefKind::Object);
+                Reg { id: ref_id, ref_id, ..Reg::ptr(What::Mem(size), OR_NULL | RINGBUF) }
+            }
+            Ret::Own => match helper {
+                HelperId::get_smp_processor_id => {
+                    let max = sextant_abi::tables::kconfig::NR_CPUS as u64 - 1;
+                    Reg::scalar(Scalar::unsigned(0, max))
+                }
+                // A length of at most the buffer's, or an error.
+                _ => {
+                    let n =
+                        if matches!(helper, HelperId::get_stack | HelperId::get_task_stack) { 3 } else { 2 };
+                    let max = old[n].s.umax.min(i32::MAX as u64) as i64;
+                    Reg::scalar(Scalar::signed(-4095, max))
+                }
+            },
+        };
+        Ok(Some(reg))
+    }
+
+    /// A map value or NULL; of a map of maps the inner map.
+    fn looked_up(&mut self, helper: HelperId, map: u32, old: &[Reg; 11]) -> Reg {
+        let id = self.fresh_id();
+        let desc = self.map(map);
+        if let Some(inner) = desc.inner.as_deref() {
+            let at = self.maps.iter().position(|m| std::ptr::eq(*m, inner)).unwrap_or(0);
+            return Reg { id, ..Reg::ptr(What::Map(at as u32), OR_NULL) };
+        }
+        // An index within an array finds its element.
+        let sure = helper == HelperId::map_lookup_elem
+            && matches!(desc.map_type, BPF_MAP_TYPE_ARRAY | BPF_MAP_TYPE_PERCPU_ARRAY)
+            && self.const_key(&old[2]).is_some_and(|key| key < desc.max_entries);
+        let flags = if sure { 0 } else { OR_NULL };
+        Reg { id, ..Reg::ptr(What::MapValue(map), flags) }
+    }
+
+    /// The key on the stack, when it is a known number.
+    fn const_key(&mut self, key: &Reg) -> Option<u32> {
+        let (What::Stack(frame), Some(off)) = (key.what, key.offset()) else { return None };
+        let slot = self.st.frames[frame as usize].slot(off);
+        let byte = state::slot_byte(off);
+        if slot.spilled() >= 4 && byte == 0 {
+            let value = slot.reg.s.value32()?;
+            self.nodes.mark(slot.reg.node);
+            return Some(value);
+        }
+        slot.bytes[byte..].iter().take(4).all(|b| *b == state::Byte::Zero).then_some(0)
+    }
+}
+
+/// Whether a helper takes a map of that type.
+fn takes(helper: HelperId, ty: u32) -> bool {
+    use HelperId as H;
+    let storage = [
+        BPF_MAP_TYPE_TASK_STORAGE,
+        BPF_MAP_TYPE_CGRP_STORAGE,
+        BPF_MAP_TYPE_SK_STORAGE,
+        BPF_MAP_TYPE_INODE_STORAGE,
+    ];
+    let queue = [BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_BLOOM_FILTER];
+    let ring = [BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF];
+    let only = |types: &[u32]| types.contains(&ty);
+    match helper {
+        H::map_lookup_elem | H::map_update_elem | H::map_delete_elem => {
+            let closed = only(&storage) || only(&queue) || only(&ring);
+            let other = only(&[BPF_MAP_TYPE_ARENA, BPF_MAP_TYPE_STRUCT_OPS, BPF_MAP_TYPE_PERF_EVENT_ARRAY]);
+            let maps_update = helper != H::map_lookup_elem
+                && only(&[BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS]);
+            !closed && !other && !maps_update
+        }
+        H::map_push_elem | H::map_peek_elem => only(&queue),
+        H::map_pop_elem => only(&queue[..2]),
+        H::map_lookup_percpu_elem => {
+            only(&[BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH])
+        }
+        H::task_storage_get | H::task_storage_delete => only(&[BPF_MAP_TYPE_TASK_STORAGE]),
+        H::cgrp_storage_get | H::cgrp_storage_delete => only(&[BPF_MAP_TYPE_CGRP_STORAGE]),
+        H::ringbuf_output | H::ringbuf_reserve | H::ringbuf_reserve_dynptr | H::ringbuf_query => {
+            only(&[BPF_MAP_TYPE_RINGBUF])
+        }
+        H::user_ringbuf_drain => only(&[BPF_MAP_TYPE_USER_RINGBUF]),
+        H::perf_event_read | H::perf_event_output | H::perf_event_read_value => {
+            only(&[BPF_MAP_TYPE_PERF_EVENT_ARRAY])
+        }
+        H::get_stackid => only(&[BPF_MAP_TYPE_STACK_TRACE]),
+        H::current_task_under_cgroup => only(&[BPF_MAP_TYPE_CGROUP_ARRAY]),
+        _ => true,
+    }
+}

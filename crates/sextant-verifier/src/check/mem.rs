@@ -1,0 +1,335 @@
+//! Loads and stores, by what the pointer points to. Mirrors `check_mem_access()` of kernel/bpf/verifier.c, 7.3.
+
+use sextant_abi::tables::{OpArg, bpf};
+use sextant_bpf::opcode::Size;
+
+use super::reg::{ALLOC, NON_OWN, OR_NULL, RCU, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::*;
+use crate::fields::FieldKind;
+use crate::program::{CtxArg, ProgKind};
+use crate::range::{Scalar, alu};
+
+/// Most bytes of a context that can be read.
+const MAX_CTX: i64 = 0xffff;
+/// Arguments of a tracing program's context.
+const MAX_ARGS: i64 = 12;
+
+impl Env<'_> {
+    pub(super) fn load(&mut self, dst: u8, src: u8, off: i16, size: Size, signed: bool) -> Res {
+        self.read(src)?;
+        let reg = self.load_value(src, off, size, signed)?;
+        self.set(dst, reg);
+        Ok(())
+    }
+
+    pub(super) fn load_value(&mut self, n: u8, off: i16, size: Size, signed: bool) -> Res<Reg> {
+        let base = self.read(n)?;
+        let bytes = size.bytes();
+        let mut out = self.load_from(n, &base, i64::from(off), bytes)?;
+        if signed && bytes < 8 && out.is_scalar() {
+            let s = alu::movsx((bytes * 8) as u8, true, &out.s);
+            out = Reg { node: out.node, ..Reg::scalar(s) };
+        }
+        if out.node == 0 || !out.is_scalar() {
+            out.node = self.node([0, 0], base.node);
+        }
+        Ok(out)
+    }
+
+    /// Refuses an access through what cannot be dereferenced.
+    pub(super) fn bad_mem<T>(&self, n: u8, reg: &Reg) -> Res<T> {
+        let code = if reg.has(OR_NULL) { Code::NullDeref } else { Code::NotAPointer };
+        refuse_reg(code, n, format!("R{n} invalid mem access '{}'", reg.type_name()))
+    }
+
+    fn load_from(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<Reg> {
+        if base.has(OR_NULL) {
+            return self.bad_mem(n, base);
+        }
+        match base.what {
+            What::Stack(_) => self.stack_load(n, base, off, size),
+            What::MapValue(map) => self.load_map(n, base, map, off, size),
+            What::MapKey(map) => {
+                let bytes = self.map(map).key_size;
+                self.bounds(n, base, off, size, bytes.into(), "map key, key_size")?;
+                Ok(self.number(Scalar::bytes(size)))
+            }
+            What::Mem(bytes) => {
+                if bytes == u32::MAX || base.has(UNTRUSTED) {
+                    self.probe[self.st.pc] = true;
+                } else {
+                    self.mem_bounds(n, base, off, size, bytes)?;
+                }
+                Ok(self.number(Scalar::bytes(size)))
+            }
+            What::Ctx => self.load_ctx(n, base, off, size),
+            What::Obj(ty) => self.load_obj(n, base, ty, off, size),
+            What::Arena => Ok(self.number(Scalar::bytes(size))),
+            _ => self.bad_mem(n, base),
+        }
+    }
+
+    pub(super) fn store(&mut self, n: u8, off: i16, size: Size, val: &Reg) -> Res {
+        let base = self.read(n)?;
+        let (off, size) = (i64::from(off), size.bytes());
+        if base.has(OR_NULL) {
+            return self.bad_mem(n, &base);
+        }
+        if base.has(RDONLY) {
+            return refuse_reg(Code::Readonly, n, format!("R{n} cannot write into {}", base.type_name()));
+        }
+        let leak_ok = matches!(base.what, What::Stack(_) | What::Arena | What::MapValue(_) | What::Mem(_));
+        if val.is_ptr() && !leak_ok {
+            return refuse_reg(Code::ObjAccess, n, format!("R{n} leaks addr into {}", base.type_name()));
+        }
+        match base.what {
+            What::Stack(_) => self.stack_store(n, &base, off, size, val),
+            What::MapValue(map) => {
+                if self.map(map).rdonly {
+                    let text = format!(
+                        "write into map forbidden, value_size={} off={} size={size}",
+                        self.map(map).value_size,
+                        base.offset().unwrap_or(0) + off
+                    );
+                    return refuse_reg(Code::Readonly, n, text);
+                }
+                self.map_bounds(n, &base, map, off, size)?;
+                self.no_special(n, &base, map, off, size, val)
+            }
+            What::Mem(bytes) => self.mem_bounds(n, &base, off, size, bytes),
+            What::Ctx if self.prog.kind == ProgKind::Syscall => {
+                self.ctx_bounds(n, &base, off, size).map(|_| ())
+            }
+            What::Ctx => {
+                refuse_reg(Code::CtxAccess, n, format!("invalid bpf_context access off={off} size={size}"))
+            }
+            What::Obj(ty) => self.store_obj(n, &base, ty, off, size),
+            What::Arena => Ok(()),
+            What::MapKey(_) => refuse_reg(Code::Readonly, n, format!("write to change key R{n} not allowed")),
+            _ => self.bad_mem(n, &base),
+        }
+    }
+
+    /// `size` bytes at `base` + `off` are within `0..bytes`.
+    pub(super) fn bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32, bytes: i64, what: &str) -> Res {
+        let code = if matches!(base.what, What::MapValue(_) | What::MapKey(_)) {
+            Code::MapBounds
+        } else {
+            Code::MemBounds
+        };
+        let (min, max) = (base.s.smin.saturating_add(off), base.s.smax.saturating_add(off));
+        let size = i64::from(size);
+        if base.offset().is_none() {
+            if min < 0 {
+                let text = format!(
+                    "R{n} min value is negative, either use unsigned index or do a if (index >=0) check."
+                );
+                return refuse_reg(code, n, text);
+            }
+            if base.s.smax >= 1 << 29 {
+                let text = format!("R{n} unbounded memory access, make sure to bounds check any such access");
+                return refuse_reg(code, n, text);
+            }
+        }
+        for at in [min, max] {
+            if at < 0 || at.saturating_add(size) > bytes {
+                let text = format!("invalid access to {what}={bytes} off={at} size={size}");
+                return refuse_reg(code, n, text);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn mem_bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32, bytes: u32) -> Res {
+        self.bounds(n, base, off, size, bytes.into(), "memory, mem_size")
+    }
+
+    pub(super) fn map_bounds(&mut self, n: u8, base: &Reg, map: u32, off: i64, size: u32) -> Res {
+        let bytes = i64::from(self.map(map).value_size);
+        self.bounds(n, base, off, size, bytes, "map value, value_size")
+    }
+
+    fn load_map(&mut self, n: u8, base: &Reg, map: u32, off: i64, size: u32) -> Res<Reg> {
+        self.map_bounds(n, base, map, off, size)?;
+        if let Some(kptr) = self.kptr_at(n, base, map, off, size)? {
+            return Ok(kptr);
+        }
+        if let Some(at) = base.offset() {
+            let desc = self.map(map);
+            let known = (self.prog.read_only)(desc.id, (at + off) as u32, size);
+            if let Some(value) =
+                known.filter(|_| matches!(desc.map_type, bpf::BPF_MAP_TYPE_ARRAY) && base.id == 0)
+            {
+                return Ok(self.number(Scalar::constant(value)));
+            }
+        }
+        Ok(self.number(Scalar::bytes(size)))
+    }
+
+    /// A load that touches special fields: of a whole kptr, or none at all.
+    fn kptr_at(&mut self, n: u8, base: &Reg, map: u32, off: i64, size: u32) -> Res<Option<Reg>> {
+        let (min, max) = (base.s.smin + off, base.s.smax + off);
+        let fields = &self.map(map).fields;
+        let span = max - min + i64::from(size);
+        let Some(field) = fields.touched(min, span).next().copied() else { return Ok(None) };
+        self.special_access(n, &field, base, off, size)?;
+        Ok(Some(self.loaded_kptr(field.kind)))
+    }
+
+    fn special_access(&self, n: u8, field: &crate::fields::Field, base: &Reg, off: i64, size: u32) -> Res {
+        if !field.kind.is_kptr() {
+            let text = format!("{} cannot be accessed directly by load/store", field.kind.name());
+            return refuse_reg(Code::SpecialField, n, text);
+        }
+        match base.offset() {
+            None => refuse_reg(Code::SpecialField, n, "kptr access cannot have variable offset"),
+            Some(at) if at + off != i64::from(field.offset) || size != 8 => {
+                refuse_reg(Code::SpecialField, n, "kptr access size must be BPF_DW, at its offset")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn loaded_kptr(&mut self, kind: FieldKind) -> Reg {
+        let id = self.fresh_id();
+        let (ty, untrusted) = match kind {
+            FieldKind::KptrUntrusted(t) => (t, true),
+            FieldKind::Kptr(t) | FieldKind::KptrPercpu(t) => (t, false),
+            _ => return Reg::UNKNOWN,
+        };
+        let ty = self.pointee(ty);
+        let mut flags = match ty {
+            Ty::Kernel(name) if rcu_protected(name) => RCU,
+            Ty::Local(_) => RCU | ALLOC,
+            Ty::Kernel(_) => UNTRUSTED,
+        };
+        if untrusted || !self.st.in_rcu() {
+            flags = UNTRUSTED;
+        }
+        if matches!(kind, FieldKind::KptrPercpu(_)) {
+            flags |= reg::PERCPU;
+        }
+        Reg { id, ..Reg::ptr(What::Obj(ty), flags | OR_NULL) }
+    }
+
+    /// A struct of the program's BTF that a kptr points to: the kernel's of that name, if it is one that can be a kptr.
+    pub(super) fn pointee(&self, ty: sextant_bpf::btf::TypeId) -> Ty {
+        let name = self.prog.btf.map_or("", |b| b.name(ty));
+        match sextant_abi::types::find_type(name) {
+            Some(desc) => Ty::Kernel(desc.name),
+            None => Ty::Local(ty),
+        }
+    }
+
+    fn no_special(&mut self, n: u8, base: &Reg, map: u32, off: i64, size: u32, val: &Reg) -> Res {
+        let (min, max) = (base.s.smin + off, base.s.smax + off);
+        let fields = &self.map(map).fields;
+        let span = max - min + i64::from(size);
+        let Some(field) = fields.touched(min, span).next().copied() else { return Ok(()) };
+        self.special_access(n, &field, base, off, size)?;
+        match field.kind {
+            FieldKind::KptrUntrusted(_) if val.is_null() || matches!(val.what, What::Obj(_)) => {
+                self.matters(val);
+                Ok(())
+            }
+            _ => refuse_reg(Code::SpecialField, n, "store to referenced kptr disallowed"),
+        }
+    }
+
+    fn ctx_bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<i64> {
+        let Some(at) = base.offset() else {
+            let text = format!("variable ctx access var_off={} off={off} size={size}", base.s);
+            return refuse_reg(Code::CtxAccess, n, text);
+        };
+        let at = at + off;
+        if at < 0 || at + i64::from(size) > MAX_CTX {
+            return refuse_reg(
+                Code::CtxAccess,
+                n,
+                format!("invalid bpf_context access off={at} size={size}"),
+            );
+        }
+        Ok(at)
+    }
+
+    fn load_ctx(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<Reg> {
+        let at = self.ctx_bounds(n, base, off, size)?;
+        let slots = match self.prog.kind {
+            ProgKind::Syscall | ProgKind::Other => return Ok(self.number(Scalar::bytes(size))),
+            ProgKind::ForeignStructOps => MAX_ARGS,
+            ProgKind::Tracing { args: [], .. } => MAX_ARGS,
+            ProgKind::Tracing { args, .. } => args.len() as i64,
+            ProgKind::StructOps { op, cid_form } => {
+                // The cid form of enable has one more.
+                let extra = cid_form && op == sextant_abi::tables::Op::Enable;
+                op.desc().args.len() as i64 + i64::from(extra)
+            }
+        };
+        if at % i64::from(size) != 0 || at % 8 + i64::from(size) > 8 || at / 8 >= slots.max(0) {
+            return refuse_reg(
+                Code::CtxAccess,
+                n,
+                format!("invalid bpf_context access off={at} size={size}"),
+            );
+        }
+        let reg = self.ctx_arg((at / 8) as usize);
+        if reg.is_ptr() && (size != 8 || at % 8 != 0) {
+            return refuse_reg(
+                Code::CtxAccess,
+                n,
+                format!("invalid bpf_context access off={at} size={size}"),
+            );
+        }
+        Ok(if reg.is_scalar() { self.number(Scalar::bytes(size)) } else { reg })
+    }
+
+    fn ctx_arg(&mut self, i: usize) -> Reg {
+        let (name, null) = match self.prog.kind {
+            ProgKind::StructOps { op, cid_form } => match op.desc().args.get(i) {
+                Some(OpArg::Ptr("cpumask")) if cid_form => ("scx_cmask", false),
+                Some(OpArg::Ptr(name)) => (*name, false),
+                Some(OpArg::PtrOrNull(name)) => (*name, true),
+                None if cid_form => ("scx_enable_args", false),
+                _ => return Reg::UNKNOWN,
+            },
+            ProgKind::Tracing { args, .. } => match args.get(i) {
+                Some(CtxArg::Trusted(name)) => (*name, false),
+                Some(CtxArg::TrustedOrNull(name)) => (*name, true),
+                _ => return Reg::UNKNOWN,
+            },
+            _ => return Reg::UNKNOWN,
+        };
+        let mut reg = Reg::ptr(What::Obj(Ty::Kernel(name)), TRUSTED);
+        if null {
+            reg.flags |= OR_NULL;
+            reg.id = self.fresh_id();
+        }
+        reg
+    }
+
+    fn store_obj(&mut self, n: u8, base: &Reg, ty: Ty, off: i64, size: u32) -> Res {
+        let Some(at) = base.offset().map(|o| o + off) else {
+            return refuse_reg(
+                Code::ObjAccess,
+                n,
+                format!("R{n} is {} access with variable offset", base.type_name()),
+            );
+        };
+        match ty {
+            Ty::Local(id) if base.has(ALLOC | NON_OWN) && !base.has(UNTRUSTED | RCU) => {
+                self.local_access(n, id, at, size)
+            }
+            Ty::Kernel("task_struct") => self.store_task(n, base, at, size),
+            _ => {
+                let text =
+                    format!("only read is supported: R{n} is {}{}", base.type_name(), self.ty_name(ty));
+                refuse_reg(Code::ObjWrite, n, text)
+            }
+        }
+    }
+}
+
+/// Types whose objects are freed only after an RCU grace period.
+fn rcu_protected(name: &str) -> bool {
+    matches!(name, "task_struct" | "cgroup" | "bpf_cpumask" | "cpumask" | "bpf_crypto_ctx" | "css_set")
+}

@@ -1,0 +1,296 @@
+//! Abstract execution: every path of the program with what is known of registers and stack, until it exits or a state that was
+//! seen covers it. Mirrors `do_check()` and `is_state_visited()` of kernel/bpf/verifier.c, 7.3.
+//!
+//! [`Env`] holds what lasts, `Env::st` the path that is being followed. Each file does one subject as methods of `Env`:
+//! [`step`] instructions, `mem` and `stack` memory, `obj` kernel objects, `call`, `helper`, `kfunc`, `callback` calls.
+//!
+//! What must hold: every concrete execution is a member of some state followed here. A number that decides anything is marked
+//! (see [`nodes`]). A function that is not understood refuses the program.
+
+mod arith;
+mod call;
+mod callback;
+mod cfg;
+mod equal;
+mod global;
+mod graph;
+mod helper;
+mod iter;
+mod kfunc;
+mod kfunc_arg;
+mod lock;
+mod mem;
+mod memarg;
+mod nodes;
+mod obj;
+mod proto;
+mod refs;
+mod reg;
+mod report;
+mod stack;
+mod state;
+mod step;
+mod visit;
+
+use std::collections::BTreeSet;
+
+use crate::diag::{Accepted, Code, Rejection};
+use crate::program::{MapDesc, Program};
+use crate::structure;
+use cfg::{Cfg, Shape};
+use nodes::Nodes;
+use reg::{Reg, What};
+use state::State;
+
+/// Most instructions processed, all paths.
+pub const MAX_PROCESSED: u64 = 1_000_000;
+/// Most branches waiting.
+const MAX_QUEUE: usize = 8192;
+
+/// A refusal on its way out; where it happened is the path's `pc`.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    code: Code,
+    message: String,
+    /// Registers to show first.
+    regs: Vec<u8>,
+}
+
+type Res<T = ()> = Result<T, Box<Refused>>;
+
+/// Refuses with a code and the kernel's words.
+fn refuse<T>(code: Code, message: impl Into<String>) -> Res<T> {
+    Err(Box::new(Refused { code, message: message.into(), regs: Vec::new() }))
+}
+
+/// Refuses, showing a register.
+fn refuse_reg<T>(code: Code, reg: u8, message: impl Into<String>) -> Res<T> {
+    Err(Box::new(Refused { code, message: message.into(), regs: vec![reg] }))
+}
+
+/// How a path goes on.
+enum Next {
+    /// At this slot.
+    Goto(usize),
+    /// It ends.
+    End,
+}
+
+/// A state that is kept.
+#[derive(Debug)]
+struct Kept {
+    /// Dropped when it never matched.
+    state: Option<Box<State>>,
+    /// The kept state its path came through; 0: none.
+    parent: u32,
+    /// Paths from here that are still being followed.
+    branches: u32,
+    /// A loop that ends in this state's exploration starts there; 0: none.
+    entry: u32,
+    hits: u32,
+    misses: u32,
+    depth: u32,
+    /// New states are compared with it.
+    listed: bool,
+}
+
+/// A path that waits.
+struct Waiting {
+    state: State,
+    parent: u32,
+}
+
+/// What is verified and what is known so far.
+struct Env<'a> {
+    prog: &'a Program<'a>,
+    cfg: Cfg,
+    /// The program's maps and the templates inside them.
+    maps: Vec<&'a MapDesc<'a>>,
+    nodes: Nodes,
+    /// By number; the first is a dummy.
+    kept: Vec<Kept>,
+    /// By slot: numbers of the states kept there.
+    at: Vec<Vec<u32>>,
+    queue: Vec<Waiting>,
+    /// The path being followed.
+    st: State,
+    parent: u32,
+    next_id: u32,
+    /// First slot of the function verified now: the program or a global function.
+    entry: usize,
+    /// Global functions that are called.
+    wanted: BTreeSet<usize>,
+    processed: u64,
+    /// Instructions and jumps since the last kept state.
+    since: (u64, u64),
+    alive: usize,
+    peak: usize,
+    seen: Vec<bool>,
+    probe: Vec<bool>,
+    /// Stack used by the function at a slot.
+    depth: std::collections::BTreeMap<usize, u32>,
+}
+
+/// Verifies a program.
+pub fn verify(prog: &Program<'_>) -> Result<Accepted, Rejection> {
+    if let Err(err) = structure::check(prog.insns) {
+        return Err(report::at_load(prog, 0, Code::Structure, err.to_string()));
+    }
+    let cfg = match Cfg::build(prog) {
+        Ok(cfg) => cfg,
+        Err(Shape::Unreachable(pc)) => {
+            return Err(report::at_load(prog, pc, Code::Unreachable, format!("unreachable insn {pc}")));
+        }
+        Err(Shape::JumpOut(pc)) => {
+            let text = format!("jump out of range from insn {pc}");
+            return Err(report::at_load(prog, pc, Code::Structure, text));
+        }
+        Err(Shape::FallThrough(pc)) => {
+            return Err(report::at_load(prog, pc, Code::Structure, "last insn is not an exit or jmp".into()));
+        }
+    };
+    let mut env = Env::new(prog, cfg);
+    match env.all() {
+        Ok(()) => Ok(env.accepted()),
+        Err(refused) => Err(env.rejection(*refused)),
+    }
+}
+
+impl<'a> Env<'a> {
+    fn new(prog: &'a Program<'a>, cfg: Cfg) -> Env<'a> {
+        let len = prog.insns.len();
+        let mut maps = Vec::new();
+        for map in prog.maps {
+            maps.push(map);
+        }
+        maps.extend(prog.maps.iter().filter_map(|m| m.inner.as_deref()));
+        let dummy = Kept {
+            state: None,
+            parent: 0,
+            branches: 1,
+            entry: 0,
+            hits: 0,
+            misses: 0,
+            depth: 0,
+            listed: true,
+        };
+        Env {
+            prog,
+            cfg,
+            maps,
+            nodes: Nodes::default(),
+            kept: vec![dummy],
+            at: vec![Vec::new(); len],
+            queue: Vec::new(),
+            st: State::new(0, prog.sleepable),
+            parent: 0,
+            next_id: 0,
+            entry: 0,
+            wanted: BTreeSet::new(),
+            processed: 0,
+            since: (0, 0),
+            alive: 0,
+            peak: 0,
+            seen: vec![false; len],
+            probe: vec![false; len],
+            depth: std::collections::BTreeMap::new(),
+        }
+    }
+
+    /// The program, then every global function that it calls.
+    fn all(&mut self) -> Res {
+        let mut first = State::new(0, self.prog.sleepable);
+        first.frames[0].regs[1] = Reg::ptr(What::Ctx, 0);
+        self.function(first)?;
+        let mut done = BTreeSet::new();
+        while let Some(func) = self.wanted.iter().copied().find(|f| !done.contains(f)) {
+            done.insert(func);
+            let state = self.global_entry(func)?;
+            self.function(state)?;
+        }
+        self.check_depth()
+    }
+
+    /// Every path from `first` on.
+    fn function(&mut self, first: State) -> Res {
+        self.entry = first.pc;
+        self.kept.truncate(1);
+        self.at.iter_mut().for_each(Vec::clear);
+        self.alive = 0;
+        self.nodes = Nodes::default();
+        self.since = (8, 2);
+        self.queue.clear();
+        self.queue.push(Waiting { state: first, parent: 0 });
+        while let Some(waiting) = self.queue.pop() {
+            self.st = waiting.state;
+            self.parent = waiting.parent;
+            self.path()?;
+            self.finish_path();
+        }
+        Ok(())
+    }
+
+    /// Follows the path in `st` until it ends or is covered.
+    fn path(&mut self) -> Res {
+        loop {
+            let pc = self.st.pc;
+            self.processed += 1;
+            if self.processed > MAX_PROCESSED {
+                let text = format!("BPF program is too large. Processed {} insn", self.processed);
+                return refuse(Code::TooComplex, text);
+            }
+            if self.cfg.prune[pc] && self.visit()? {
+                return Ok(());
+            }
+            self.seen[pc] = true;
+            self.since.0 += 1;
+            match self.step()? {
+                Next::Goto(next) => self.st.pc = next,
+                Next::End => return Ok(()),
+            }
+        }
+    }
+
+    /// Another path from the present state; it goes on at `pc`.
+    fn push(&mut self, mut state: State, pc: usize) -> Res {
+        if self.queue.len() >= MAX_QUEUE {
+            let text = format!("The sequence of {} jumps is too complex.", self.queue.len());
+            return refuse(Code::TooComplex, text);
+        }
+        state.pc = pc;
+        self.kept[self.parent as usize].branches += 1;
+        self.queue.push(Waiting { state, parent: self.parent });
+        Ok(())
+    }
+
+    fn accepted(&self) -> Accepted {
+        let second = |pc: usize| pc > 0 && self.cfg.kinds[pc].is_none();
+        Accepted {
+            insns_processed: self.processed,
+            peak_states: self.peak,
+            total_states: self.kept.len() - 1,
+            stack_depth: self.depth.values().copied().max().unwrap_or(0),
+            dead: (0..self.seen.len())
+                .map(|pc| if second(pc) { !self.seen[pc - 1] } else { !self.seen[pc] })
+                .collect(),
+            probe_load: self.probe.clone(),
+        }
+    }
+
+    fn fresh_id(&mut self) -> u32 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// The map of an index.
+    fn map(&self, map: u32) -> &'a MapDesc<'a> {
+        self.maps[map as usize]
+    }
+
+    /// Marks that a register's number decided something.
+    fn matters(&mut self, reg: &Reg) {
+        if reg.is_scalar() {
+            self.nodes.mark(reg.node);
+        }
+    }
+}

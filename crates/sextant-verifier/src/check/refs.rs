@@ -1,0 +1,53 @@
+//! References: acquired, released, and what happens to what was derived from them. Mirrors `acquire_reference()`,
+//! `release_reference()` of kernel/bpf/verifier.c, 7.3.
+
+use super::reg::{NON_OWN, OR_NULL, RCU, Reg, UNTRUSTED, What};
+use super::state::{Ref, RefKind};
+use super::*;
+
+impl Env<'_> {
+    /// Takes a reference here.
+    pub(super) fn acquire(&mut self, kind: RefKind) -> u32 {
+        let id = self.fresh_id();
+        self.st.refs.push(Ref { id, kind, pc: self.st.pc });
+        id
+    }
+
+    /// Gives one back; everything that carries it becomes an unusable number.
+    pub(super) fn release(&mut self, id: u32) -> Res {
+        self.forget_ref(id)?;
+        self.st.each_reg(|r| {
+            if r.ref_id == id && r.is_ptr() {
+                *r = Reg { node: r.node, ..Reg::UNKNOWN };
+            }
+        });
+        Ok(())
+    }
+
+    /// Gives one back; what carries it stays.
+    pub(super) fn forget_ref(&mut self, id: u32) -> Res {
+        let Some(at) = self.st.refs.iter().position(|r| r.id == id) else {
+            return refuse(Code::RefRelease, format!("release of reference id={id} that is not held"));
+        };
+        self.st.refs.remove(at);
+        Ok(())
+    }
+
+    /// An RCU read side ends: what it protected can no longer be trusted.
+    pub(super) fn leave_rcu(&mut self) {
+        self.st.each_reg(|r| {
+            if r.has(RCU) && matches!(r.what, What::Obj(_)) {
+                r.flags = (r.flags & !RCU & !NON_OWN & !OR_NULL) | UNTRUSTED;
+            }
+        });
+    }
+
+    /// A lock is released: nodes that its list or tree owns can no longer be used.
+    pub(super) fn forget_non_owning(&mut self) {
+        self.st.each_reg(|r| {
+            if r.has(NON_OWN) {
+                *r = Reg { node: r.node, ..Reg::UNKNOWN };
+            }
+        });
+    }
+}

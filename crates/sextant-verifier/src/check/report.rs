@@ -1,0 +1,148 @@
+//! Makes a [`Rejection`] of a refusal: source line, registers, slice. The words for registers are those of the kernel's log.
+
+use sextant_bpf::disasm;
+use sextant_bpf::opcode::{AtomicOp, Callee, Kind, Operand};
+
+use super::reg::{Ty, What};
+use super::*;
+use crate::diag::Step;
+
+const SLICE: usize = 12;
+
+/// A refusal before any path was followed.
+pub(super) fn at_load(prog: &Program, pc: usize, code: Code, message: String) -> Rejection {
+    Rejection {
+        code,
+        message,
+        at: step(prog, pc),
+        state: Vec::new(),
+        slice: Vec::new(),
+        chain: vec![prog.func_name(0)],
+        insns_processed: 0,
+    }
+}
+
+fn step(prog: &Program, pc: usize) -> Step {
+    Step {
+        insn: pc,
+        text: disasm::line(prog.insns, pc, &|at, what| name(prog, at, what)),
+        source: prog.source(pc),
+    }
+}
+
+fn name(prog: &Program, pc: usize, what: disasm::Ref) -> Option<String> {
+    use sextant_abi::image::Reloc;
+    use sextant_abi::tables::{HelperId, KfuncId};
+    let reloc = || prog.relocs.iter().find(|(at, _)| *at as usize == pc).map(|(_, r)| *r);
+    match what {
+        disasm::Ref::Helper(n) => HelperId::from_number(n as u32).map(|h| h.name().to_string()),
+        disasm::Ref::Kfunc(..) => match reloc() {
+            Some(Reloc::Kfunc(i)) => KfuncId::from_index(i).map(|k| k.info().name.to_string()),
+            _ => None,
+        },
+        disasm::Ref::Func(at) => Some(prog.func_name(at as usize)),
+        disasm::Ref::Imm64(..) => match reloc() {
+            Some(Reloc::Map(id)) => Some(format!("map[{}]", map_name(prog, id)?)),
+            Some(Reloc::MapValue(id, off)) => Some(format!("map[{}][0]+{off}", map_name(prog, id)?)),
+            _ => None,
+        },
+    }
+}
+
+fn map_name<'a>(prog: &Program<'a>, id: u32) -> Option<&'a str> {
+    prog.maps.iter().find(|m| m.id == id).map(|m| m.name)
+}
+
+impl Env<'_> {
+    pub(super) fn rejection(&self, refused: Refused) -> Rejection {
+        let pc = self.st.pc;
+        let regs = if refused.regs.is_empty() { self.regs_used(pc) } else { refused.regs };
+        let known = |n: &u8| (format!("R{n}"), self.describe(self.st.reg(*n)));
+        let mut slice: BTreeSet<usize> =
+            regs.iter().flat_map(|n| self.nodes.slice(self.st.reg(*n).node, SLICE)).collect();
+        slice.remove(&pc);
+        Rejection {
+            code: refused.code,
+            message: refused.message,
+            at: step(self.prog, pc),
+            state: regs.iter().map(known).collect(),
+            slice: slice.into_iter().map(|pc| step(self.prog, pc)).collect(),
+            chain: self.st.frames.iter().map(|f| self.prog.func_name(f.func)).collect(),
+            insns_processed: self.processed,
+        }
+    }
+
+    fn regs_used(&self, pc: usize) -> Vec<u8> {
+        let insn = self.prog.insns[pc];
+        let operand = |o: Operand| if o == Operand::Reg { vec![insn.dst, insn.src] } else { vec![insn.dst] };
+        match self.cfg.kinds[pc] {
+            Some(
+                Kind::Alu { operand: o, .. } | Kind::Jump { operand: o, .. } | Kind::Store { operand: o, .. },
+            ) => operand(o),
+            Some(Kind::Load { .. } | Kind::LoadAcquire { .. } | Kind::MovSx { .. }) => vec![insn.src],
+            Some(Kind::Atomic { op: AtomicOp::Cmpxchg, .. }) => vec![0, insn.dst, insn.src],
+            Some(Kind::Atomic { .. } | Kind::StoreRelease { .. }) => vec![insn.dst, insn.src],
+            Some(Kind::Exit) => vec![0],
+            Some(Kind::Call(Callee::Local)) => vec![1],
+            _ => Vec::new(),
+        }
+    }
+
+    /// A register in words: `trusted_ptr_or_null_task_struct(id=3,off=8)`.
+    pub(super) fn describe(&self, reg: &Reg) -> String {
+        let mut out = reg.type_name();
+        match reg.what {
+            What::Uninit => return "?".into(),
+            What::Scalar => {
+                return match reg.s.value() {
+                    Some(v) => format!("{}", v as i64),
+                    None if reg.s.is_unknown() => "scalar()".into(),
+                    None => format!("scalar{}", reg.s),
+                };
+            }
+            What::Stack(frame) => {
+                let off = reg.offset().map_or("?".into(), |o| o.to_string());
+                return if frame as usize + 1 == self.st.frames.len() {
+                    format!("fp{off}")
+                } else {
+                    format!("fp[{frame}]{off}")
+                };
+            }
+            What::Obj(ty) => out.push_str(&self.ty_name(ty)),
+            _ => {}
+        }
+        let mut parts = Vec::new();
+        if reg.id != 0 {
+            parts.push(format!("id={}", reg.id));
+        }
+        if reg.ref_id != 0 {
+            parts.push(format!("ref_obj_id={}", reg.ref_id));
+        }
+        if let What::MapValue(map) | What::Map(map) = reg.what {
+            parts.push(format!("map={}", self.map(map).name));
+            if matches!(reg.what, What::MapValue(_)) {
+                parts.push(format!("vs={}", self.map(map).value_size));
+            }
+        }
+        if let What::Mem(size) = reg.what {
+            parts.push(format!("sz={size}"));
+        }
+        match reg.offset() {
+            Some(0) => {}
+            Some(off) => parts.push(format!("off={off}")),
+            None => parts.push(format!("off={}", reg.s)),
+        }
+        if !parts.is_empty() {
+            out.push_str(&format!("({})", parts.join(",")));
+        }
+        out
+    }
+
+    /// A struct's name.
+    pub(super) fn ty_name(&self, ty: Ty) -> String {
+        match ty {
+            Ty::Kernel(name) => name.to_string(),
+            Ty::Local(id) => self.prog.btf.map_or("?", |b| b.name(id)).to_string(),
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! One instruction of the path. Mirrors `do_check_insn()`, `check_alu_op()`, `check_cond_jmp_op()`, `check_ld_imm()` of
+//! kernel/bpf/verifier.c, 7.3.
+
+use sextant_abi::image::Reloc;
+use sextant_bpf::insn::{BPF_PSEUDO_MAP_VALUE, imm64};
+use sextant_bpf::opcode::{Alu, AtomicOp, Callee, Cond, Imm64, Kind, Operand, Size};
+
+use super::reg::{DELTA, OR_NULL, Reg, TRUSTED, UNTRUSTED, What};
+use super::*;
+use crate::range::{Scalar, alu, branch};
+use crate::structure::jump_target;
+
+impl Env<'_> {
+    /// Executes the instruction at the path's `pc`.
+    pub(super) fn step(&mut self) -> Res<Next> {
+        let pc = self.st.pc;
+        let insn = self.prog.insns[pc];
+        let Some(kind) = self.cfg.kinds[pc] else {
+            return refuse(Code::Structure, format!("invalid bpf_ld_imm64 insn at {pc}"));
+        };
+        match kind {
+            Kind::Alu { op, wide, operand } => self.alu(op, wide, operand)?,
+            Kind::Neg { wide } => {
+                let dst = self.read(insn.dst)?;
+                if dst.is_ptr() {
+                    return self.no_arith(insn.dst, &dst);
+                }
+                let node = self.node([dst.node, 0], 0);
+                self.set(insn.dst, Reg { node, ..Reg::scalar(alu::neg(wide, &dst.s)) });
+            }
+            Kind::MovSx { bits, wide } => self.movsx(bits, wide)?,
+            Kind::End { order, bits } => {
+                let dst = self.read(insn.dst)?;
+                if dst.is_ptr() {
+                    return self.no_arith(insn.dst, &dst);
+                }
+                let node = self.node([dst.node, 0], 0);
+                self.set(insn.dst, Reg { node, ..Reg::scalar(alu::end(order, bits, &dst.s)) });
+            }
+            Kind::AddrSpaceCast => self.addr_space_cast()?,
+            Kind::LdImm64(what) => {
+                self.ld_imm64(what)?;
+                return Ok(Next::Goto(pc + 2));
+            }
+            Kind::Load { size, signed } => self.load(insn.dst, insn.src, insn.off, size, signed)?,
+            Kind::LoadAcquire { size } => {
+                self.atomic_place(insn.src)?;
+                self.load(insn.dst, insn.src, insn.off, size, false)?;
+            }
+            Kind::Store { size, operand } => {
+                let val = match operand {
+                    Operand::Imm => Reg::constant(insn.imm as i64 as u64),
+                    Operand::Reg => self.read(insn.src)?,
+                };
+                self.read(insn.dst)?;
+                self.store(insn.dst, insn.off, size, &val)?;
+            }
+            Kind::StoreRelease { size } => {
+                let val = self.read(insn.src)?;
+                self.read(insn.dst)?;
+                self.atomic_place(insn.dst)?;
+                self.store(insn.dst, insn.off, size, &val)?;
+            }
+            Kind::Atomic { op, size, fetch } => self.atomic(op, size, fetch)?,
+            Kind::LdSkb { .. } => {
+                return refuse(
+                    Code::Unsupported,
+                    "BPF_LD_[ABS|IND] instructions not allowed for this program type",
+                );
+            }
+            Kind::Ja { .. } => {
+                self.since.1 += 1;
+                return Ok(Next::Goto(self.target()));
+            }
+            Kind::Jump { cond, wide, operand } => {
+                self.since.1 += 1;
+                return self.jump(cond, wide, operand);
+            }
+            Kind::MayGoto => return self.may_goto(),
+            Kind::Call(callee) => {
+                self.since.1 += 1;
+                return match callee {
+                    Callee::Helper => self.call_helper(),
+                    Callee::Local => self.call_local(),
+                    Callee::Kfunc => self.call_kfunc(),
+                    Callee::Reg => refuse(Code::Unsupported, "indirect calls are not supported"),
+                };
+            }
+            Kind::Exit => {
+                self.since.1 += 1;
+                return self.exit();
+            }
+        }
+        Ok(Next::Goto(pc + 1))
+    }
+
+    fn target(&self) -> usize {
+        let pc = self.st.pc;
+        jump_target(pc, &self.prog.insns[pc]).unwrap_or(0) as usize
+    }
+
+    /// A value made by this instruction.
+    pub(super) fn node(&mut self, from: [u32; 2], via: u32) -> u32 {
+        self.nodes.new_at(self.st.pc, from, via)
+    }
+
+    /// A register that must hold something.
+    pub(super) fn read(&mut self, n: u8) -> Res<Reg> {
+        let reg = *self.st.reg(n);
+        if reg.what == What::Uninit {
+            return refuse_reg(Code::Uninit, n, format!("R{n} !read_ok"));
+        }
+        Ok(reg)
+    }
+
+    /// Writes a register of the running frame.
+    pub(super) fn set(&mut self, n: u8, reg: Reg) {
+        *self.st.reg_mut(n) = reg;
+    }
+
+    /// A number about which only the bounds are known, made by this instruction.
+    pub(super) fn number(&mut self, s: Scalar) -> Reg {
+        Reg { node: self.node([0, 0], 0), ..Reg::scalar(s) }
+    }
+
+    pub(super) fn no_arith<T>(&self, n: u8, reg: &Reg) -> Res<T> {
+        let name = reg.type_name();
+        if reg.has(OR_NULL) {
+            let text = format!("R{n} pointer arithmetic on {name} prohibited, null-check it first");
+            return refuse_reg(Code::BadPointerMath, n, text);
+        }
+        refuse_reg(Code::BadPointerMath, n, format!("R{n} pointer arithmetic on {name} prohibited"))
+    }
+
+    fn alu(&mut self, op: Alu, wide: bool, operand: Operand) -> Res {
+        let insn = self.prog.insns[self.st.pc];
+        let src = match operand {
+            Operand::Reg => self.read(insn.src)?,
+            Operand::Imm => {
+                let imm = insn.imm as i64 as u64;
+                Reg::constant(if wide { imm } else { u64::from(imm as u32) })
+            }
+        };
+        if op == Alu::Mov {
+            return self.mov(wide, operand, &src);
+        }
+        let dst = self.read(insn.dst)?;
+        let constant = if wide { src.s.value() } else { src.s.value32().map(u64::from) };
+        let divides = matches!(op, Alu::Div | Alu::Mod | Alu::Sdiv | Alu::Smod);
+        if operand == Operand::Imm && divides && insn.imm == 0 {
+            return refuse(Code::Structure, "div by zero");
+        }
+        let shifts = matches!(op, Alu::Lsh | Alu::Rsh | Alu::Arsh);
+        let width = if wide { 64 } else { 32 };
+        if operand == Operand::Imm && shifts && !(0..width).contains(&insn.imm) {
+            return refuse(Code::Structure, format!("invalid shift {}", insn.imm));
+        }
+        if dst.is_ptr() || src.is_ptr() {
+            return self.ptr_alu(op, wide, operand, &dst, &src);
+        }
+        let s = alu::alu(op, wide, &dst.s, &src.s);
+        // r += constant keeps the tie to numbers of the same origin.
+        let tied = op == Alu::Add && wide && operand == Operand::Imm && dst.id != 0 && !dst.has(DELTA);
+        if let (true, Some(add)) = (tied, constant.and_then(|c| i32::try_from(c as i64).ok())) {
+            self.set(insn.dst, Reg { s, flags: DELTA, delta: add, ..dst });
+            return Ok(());
+        }
+        let node = self.node([dst.node, if operand == Operand::Reg { src.node } else { 0 }], 0);
+        self.set(insn.dst, Reg { node, ..Reg::scalar(s) });
+        Ok(())
+    }
+
+    fn mov(&mut self, wide: bool, operand: Operand, src: &Reg) -> Res {
+        let insn = self.prog.insns[self.st.pc];
+        if operand == Operand::Imm {
+            let reg = self.number(src.s);
+            self.set(insn.dst, reg);
+            return Ok(());
+        }
+        if wide {
+            let mut copy = *src;
+            if copy.is_scalar() && copy.id == 0 && copy.s.value().is_none() {
+                copy.id = self.fresh_id();
+                self.set(insn.src, copy);
+            }
+            self.set(insn.dst, copy);
+            return Ok(());
+        }
+        if src.is_ptr() {
+            if src.what == What::Arena {
+                let reg = self.number(Scalar::bytes(4));
+                self.set(insn.dst, reg);
+                return Ok(());
+            }
+            return refuse_reg(
+                Code::BadPointerMath,
+                insn.src,
+                format!("R{} partial copy of pointer", insn.src),
+            );
+        }
+        if src.s.umax <= u64::from(u32::MAX) {
+            let mut copy = *src;
+            if copy.id == 0 && copy.s.value().is_none() {
+                copy.id = self.fresh_id();
+                self.set(insn.src, copy);
+            }
+            self.set(insn.dst, copy);
+            return Ok(());
+        }
+        let node = self.node([src.node, 0], 0);
+        self.set(insn.dst, Reg { node, ..Reg::scalar(src.s.zext32()) });
+        Ok(())
+    }
+
+    fn movsx(&mut self, bits: u8, wide: bool) -> Res {
+        let insn = self.prog.insns[self.st.pc];
+        let src = self.read(insn.src)?;
+        if src.is_ptr() {
+            let text = format!("R{} sign-extension part of pointer", insn.src);
+            return refuse_reg(Code::BadPointerMath, insn.src, text);
+        }
+        let node = self.node([src.node, 0], 0);
+        self.set(insn.dst, Reg { node, ..Reg::scalar(alu::movsx(bits, wide, &src.s)) });
+        Ok(())
+    }
+
+    fn addr_space_cast(&mut self) -> Res {
+        let insn = self.prog.insns[self.st.pc];
+        let src = self.read(insn.src)?;
+        if !self.maps.iter().any(|m| m.map_type == sextant_abi::tables::bpf::BPF_MAP_TYPE_ARENA) {
+            return refuse(
+                Code::MapUse,
+                "addr_space_cast insn can only be used in a program that has an associated arena",
+            );
+        }
+        // imm 1: address space 0 <- 1, the form that programs dereference.
+        let reg = match insn.imm {
+            1 => Reg { node: self.node([0, 0], src.node), ..Reg::ptr(What::Arena, 0) },
+            _ => self.number(Scalar::UNKNOWN),
+        };
+        self.set(insn.dst, reg);
+        Ok(())
+    }
+
+    fn ld_imm64(&mut self, what: Imm64) -> Res {
+        let pc = self.st.pc;
+        let (insn, second) = (self.prog.insns[pc], self.prog.insns[pc + 1]);
+        let reloc = self.cfg.relocs[pc];
+        if let Some(func) = self.cfg.func_ref(self.prog, pc) {
+            let node = self.node([0, 0], 0);
+            self.set(insn.dst, Reg { node, ..Reg::ptr(What::Func(func as u32), 0) });
+            return Ok(());
+        }
+        let node = self.node([0, 0], 0);
+        let reg = match (reloc, what) {
+            (Some(Reloc::Map(id)), _) => {
+                let map = self.map_index(id)?;
+                Reg { node, ..Reg::ptr(What::Map(map), 0) }
+            }
+            (Some(Reloc::MapValue(id, off)), _) => {
+                let map = self.map_index(id)?;
+                if self.map(map).map_type == sextant_abi::tables::bpf::BPF_MAP_TYPE_ARENA {
+                    Reg { node, ..Reg::ptr(What::Arena, 0) }
+                } else {
+                    let s = Scalar::constant(u64::from(off));
+                    Reg { node, s, ..Reg::ptr(What::MapValue(map), 0) }
+                }
+            }
+            // A kernel variable whose type the relocs do not carry: its memory is not modelled as typed.
+            (Some(Reloc::Addr(_)), _) => {
+                Reg { node, ..Reg::ptr(What::Mem(u32::MAX), UNTRUSTED | reg::RDONLY) }
+            }
+            (_, Imm64::Const) => Reg { node, ..Reg::constant(imm64(&insn, &second)) },
+            (_, Imm64::BtfId) => Reg { node, ..Reg::constant(imm64(&insn, &second)) },
+            _ => {
+                let kind = if insn.src == BPF_PSEUDO_MAP_VALUE { "map value" } else { "map" };
+                return refuse(
+                    Code::MapUse,
+                    format!("fd {} is not pointing to valid bpf_map ({kind})", insn.imm),
+                );
+            }
+        };
+        self.set(insn.dst, reg);
+        Ok(())
+    }
+
+    fn map_index(&self, id: u32) -> Res<u32> {
+        match self.maps.iter().position(|m| m.id == id) {
+            Some(i) => Ok(i as u32),
+            None => refuse(Code::MapUse, format!("map id {id} is not pointing to valid bpf_map")),
+        }
+    }
+
+    fn atomic_place(&mut self, n: u8) -> Res {
+        let reg = self.read(n)?;
+        let fits = matches!(reg.what, What::Stack(_) | What::MapValue(_) | What::Arena | What::Mem(_))
+            || (matches!(reg.what, What::Obj(reg::Ty::Local(_))) && reg.has(reg::ALLOC));
+        if fits {
+            return Ok(());
+        }
+        let text = format!("BPF_ATOMIC stores into R{n} {} is not allowed", reg.type_name());
+        refuse_reg(Code::Atomic, n, text)
+    }
+
+    fn atomic(&mut self, op: AtomicOp, size: Size, fetch: bool) -> Res {
+        let insn = self.prog.insns[self.st.pc];
+        let src = self.read(insn.src)?;
+        let dst = self.read(insn.dst)?;
+        if op == AtomicOp::Cmpxchg {
+            let r0 = self.read(0)?;
+            if r0.is_ptr() {
+                return refuse_reg(Code::Atomic, 0, "R0 leaks addr into mem");
+            }
+        }
+        if src.is_ptr() && !matches!(dst.what, What::Arena) {
+            return refuse_reg(Code::Atomic, insn.src, format!("R{} leaks addr into mem", insn.src));
+        }
+        if dst.is_scalar() {
+            return self.bad_mem(insn.dst, &dst);
+        }
+        self.atomic_place(insn.dst)?;
+        let old = self.load_value(insn.dst, insn.off, size, false)?;
+        self.store(insn.dst, insn.off, size, &Reg::UNKNOWN)?;
+        if fetch {
+            let to = if op == AtomicOp::Cmpxchg { 0 } else { insn.src };
+            let s = if old.is_scalar() { Scalar::bytes(size.bytes()) } else { Scalar::UNKNOWN };
+            let reg = self.number(s);
+            self.set(to, reg);
+        }
+        Ok(())
+    }
+
+    fn may_goto(&mut self) -> Res<Next> {
+        self.since.1 += 1;
+        let pc = self.st.pc;
+        let mut inside = self.st.clone();
+        inside.may_goto += 1;
+        if let Some(round) = self.previous_round() {
+            self.widen(round, &mut inside);
+        }
+        self.push(inside, pc + 1)?;
+        Ok(Next::Goto(self.target()))
+    }
+
+    fn jump(&mut self, cond: Cond, wide: bool, operand: Operand) -> Res<Next> {
+        let pc = self.st.pc;
+        let insn = self.prog.insns[pc];
+        let dst = self.read(insn.dst)?;
+        let src = match operand {
+            Operand::Reg => self.read(insn.src)?,
+            Operand::Imm => Reg::constant(insn.imm as i64 as u64),
+        };
+        let (through, target) = (pc + 1, self.target());
+        if dst.is_ptr() || src.is_ptr() {
+            return self.jump_ptr(cond, wide, &dst, &src, through, target);
+        }
+        let taken = match operand {
+            Operand::Reg if insn.src == insn.dst => same_reg(cond, wide, &dst),
+            _ => branch::taken(cond, wide, &dst.s, &src.s),
+        };
+        if let Some(taken) = taken {
+            self.nodes.mark(dst.node);
+            self.nodes.mark(src.node);
+            return Ok(Next::Goto(if taken { target } else { through }));
+        }
+        if operand == Operand::Reg && insn.src == insn.dst {
+            let other = self.st.clone();
+            self.push(other, target)?;
+            return Ok(Next::Goto(through));
+        }
+        let (yes, no) = (
+            branch::refine(cond, wide, true, &dst.s, &src.s),
+            branch::refine(cond, wide, false, &dst.s, &src.s),
+        );
+        let empty = |(a, b): &(Scalar, Scalar)| a.is_empty() || b.is_empty();
+        if empty(&yes) || empty(&no) {
+            self.nodes.mark(dst.node);
+            self.nodes.mark(src.node);
+            return Ok(Next::Goto(if empty(&no) { target } else { through }));
+        }
+        // Each side's bounds now depend on the other side's.
+        if operand == Operand::Reg {
+            let node = self.node([dst.node, src.node], 0);
+            rename(&mut self.st, &dst, insn.dst, node);
+            rename(&mut self.st, &src, insn.src, node);
+        }
+        let mut other = self.st.clone();
+        refined(&mut other, insn.dst, &dst, yes.0);
+        refined(&mut self.st, insn.dst, &dst, no.0);
+        if operand == Operand::Reg {
+            refined(&mut other, insn.src, &src, yes.1);
+            refined(&mut self.st, insn.src, &src, no.1);
+        }
+        self.push(other, target)?;
+        Ok(Next::Goto(through))
+    }
+
+    fn jump_ptr(
+        &mut self,
+        cond: Cond,
+        wide: bool,
+        dst: &Reg,
+        src: &Reg,
+        through: usize,
+        target: usize,
+    ) -> Res<Next> {
+        let insn = self.prog.insns[self.st.pc];
+        let equality = matches!(cond, Cond::Eq | Cond::Ne);
+        if equality && wide && dst.is_ptr() && src.is_null() {
+            let to_null = |is_null: bool| if (cond == Cond::Eq) == is_null { target } else { through };
+            if !dst.has(OR_NULL) {
+                // Arena and untrusted pointers may be anything; others are never NULL.
+                let sure = !dst.has(UNTRUSTED) && !matches!(dst.what, What::Arena) && !bare_object(dst);
+                if sure {
+                    self.matters(src);
+                    return Ok(Next::Goto(to_null(false)));
+                }
+            } else {
+                let mut null = self.st.clone();
+                mark_null(&mut null, dst, true);
+                self.release_null(&mut null, dst);
+                mark_null(&mut self.st, dst, false);
+                self.push(null, to_null(true))?;
+                return Ok(Next::Goto(to_null(false)));
+            }
+        }
+        if equality && wide && dst.is_ptr() && src.is_ptr() {
+            self.same_pointer(cond, dst, src, target)?;
+            return Ok(Next::Goto(through));
+        }
+        let _ = insn;
+        let other = self.st.clone();
+        self.push(other, target)?;
+        Ok(Next::Goto(through))
+    }
+
+    /// `p == q`: where q cannot be NULL, p is not NULL on the way where they are equal.
+    fn same_pointer(&mut self, cond: Cond, dst: &Reg, src: &Reg, target: usize) -> Res {
+        let mut other = self.st.clone();
+        let sure = |r: &Reg| !r.has(OR_NULL | UNTRUSTED) && !bare_object(r) && r.what != What::Arena;
+        let equal = if cond == Cond::Eq { &mut other } else { &mut self.st };
+        if dst.has(OR_NULL) && sure(src) {
+            mark_null(equal, dst, false);
+        } else if src.has(OR_NULL) && sure(dst) {
+            mark_null(equal, src, false);
+        }
+        self.push(other, target)
+    }
+
+    /// On the way where an acquired pointer is NULL nothing was acquired.
+    fn release_null(&mut self, state: &mut State, reg: &Reg) {
+        if reg.ref_id != 0 && reg.id == reg.ref_id {
+            state.refs.retain(|r| r.id != reg.ref_id);
+        }
+    }
+}
+
+/// An object pointer that nothing vouches for: the old kind.
+pub(super) fn bare_object(reg: &Reg) -> bool {
+    matches!(reg.what, What::Obj(_))
+        && reg.ref_id == 0
+        && !reg.has(TRUSTED | reg::RCU | reg::ALLOC | reg::NON_OWN)
+}
+
+fn same_reg(cond: Cond, wide: bool, reg: &Reg) -> Option<bool> {
+    match cond {
+        Cond::Eq | Cond::Ge | Cond::Le | Cond::Sge | Cond::Sle => Some(true),
+        Cond::Ne | Cond::Gt | Cond::Lt | Cond::Sgt | Cond::Slt => Some(false),
+        Cond::Set => branch::taken(cond, wide, &reg.s, &Scalar::constant(0)).and(None),
+    }
+}
+
+/// Gives a number and those tied to it a new node.
+fn rename(state: &mut State, reg: &Reg, n: u8, node: u32) {
+    state.reg_mut(n).node = node;
+    if reg.id != 0 {
+        state.each_reg(|r| {
+            if r.is_scalar() && r.id == reg.id {
+                r.node = node;
+            }
+        });
+    }
+}
+
+/// A branch told more about a number: it holds for all tied to it.
+fn refined(state: &mut State, n: u8, before: &Reg, s: Scalar) {
+    state.reg_mut(n).s = s;
+    if before.id == 0 {
+        return;
+    }
+    let base = i64::from(if before.has(DELTA) { before.delta } else { 0 });
+    state.each_reg(|r| {
+        if !r.is_scalar() || r.id != before.id {
+            return;
+        }
+        let delta = i64::from(if r.has(DELTA) { r.delta } else { 0 });
+        let told = match delta - base {
+            0 => s,
+            by => alu::alu(Alu::Add, true, &s, &Scalar::constant(by as u64)),
+        };
+        let both = r.s.intersect(&told);
+        r.s = if both.is_empty() { told } else { both };
+    });
+}
+
+/// The pointer, and all with its id, is NULL or is not.
+pub(super) fn mark_null(state: &mut State, reg: &Reg, null: bool) {
+    let (id, is_ref) = (reg.id, reg.ref_id);
+    state.each_reg(|r| {
+        if r.id != id || !r.is_ptr() || !r.has(OR_NULL) {
+            return;
+        }
+        if null {
+            *r = Reg { node: r.node, ..Reg::constant(0) };
+            return;
+        }
+        r.flags &= !OR_NULL;
+        // A map value keeps its id where it tells locks and inner maps apart.
+        let keeps = matches!(r.what, What::MapValue(_)) || is_ref != 0;
+        if !keeps {
+            r.id = 0;
+        }
+    });
+}

@@ -1,0 +1,162 @@
+//! Verdicts: what a person can act on. A [`Rejection`] has a stable code, the kernel's words, the reason in plain words, the state that
+//! matters and the instructions that made it.
+
+use std::fmt;
+
+macro_rules! codes {
+    ($($name:ident $code:literal $why:literal $advice:literal;)*) => {
+        /// Why programs are refused. The number is stable: it is never given to anything else.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Code {
+            $(#[doc = $why] $name),*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Code] = &[$(Code::$name),*];
+
+            /// `V0012`
+            pub const fn code(self) -> &'static str {
+                match self { $(Code::$name => $code),* }
+            }
+
+            /// The reason in plain words.
+            pub const fn why(self) -> &'static str {
+                match self { $(Code::$name => $why),* }
+            }
+
+            /// What to try.
+            pub const fn advice(self) -> &'static str {
+                match self { $(Code::$name => $advice),* }
+            }
+        }
+    };
+}
+
+codes! {
+    Structure "V0001" "The instructions are malformed." "Compile with clang -target bpf; a hand-made program must follow RFC 9669.";
+    Unreachable "V0002" "No path leads to an instruction." "Remove the dead code, or put it behind a condition on a `const volatile` variable.";
+    Uninit "V0003" "A register is read before anything was put into it." "Initialise the variable on every path; return a value on every path.";
+    BadPointerMath "V0004" "This arithmetic is not possible on this pointer." "Keep the pointer and do arithmetic on an index; check for NULL first.";
+    NullDeref "V0005" "The pointer may be NULL." "Test it (`if (!p) return ...;`) before it is used.";
+    NotAPointer "V0006" "Memory is accessed through something that is not a usable pointer." "Use bpf_core_cast() or bpf_probe_read_kernel() for addresses read as numbers.";
+    StackBounds "V0007" "The access is outside of the stack." "Keep variables within 512 bytes of stack; move large ones into a map or a global.";
+    MapBounds "V0008" "The access can be outside of the map's value." "Compare the index with the array's size right before the access, on the same variable.";
+    MemBounds "V0009" "The access can be outside of the memory." "Compare the index or the size with the memory's size before the access.";
+    Readonly "V0010" "The memory is read only." "Write to your own map or global instead.";
+    ObjAccess "V0011" "A kernel object is accessed in a way that its type does not allow." "Read whole members; of a task only scx.slice, scx.dsq_vtime and scx.disallow can be written, or use scx_bpf_task_set_slice().";
+    ObjWrite "V0012" "A field of a kernel object is written that a scheduler may not write." "Of a task only scx.slice, scx.dsq_vtime and scx.disallow can be written; use the kfuncs for the rest.";
+    CtxAccess "V0013" "The context is accessed in a way that its type does not allow." "Use BPF_STRUCT_OPS() or BPF_PROG(), whose arguments are those of the op.";
+    SpecialField "V0014" "A timer, lock, kptr or root inside of a value is accessed directly." "Go through its helpers (bpf_timer_*, bpf_spin_lock, bpf_kptr_xchg, ...).";
+    Spill "V0015" "A pointer that was put on the stack is read back in part." "Do not overlay pointers with other data on the stack.";
+    UnknownHelper "V0016" "The helper does not exist here." "Test for the feature first (bpf_core_field_exists, bpf_ksym_exists).";
+    HelperDenied "V0017" "This kind of program may not call the helper." "Use a program type that may, or another helper.";
+    KfuncDenied "V0018" "This op may not call the kfunc." "See which ops may: DSQs are created in init, inserts happen in select_cpu, enqueue and dispatch, moves in dispatch.";
+    Sleepable "V0019" "The call may sleep and this place may not." "Make the program sleepable (SEC(\"struct_ops.s/...\")) where the op allows it, and leave RCU and lock regions first.";
+    ArgType "V0020" "An argument is not of the type the function takes." "Compare the prototype; load the pointer from where it is trusted.";
+    ArgNull "V0021" "An argument may be NULL where the function does not take NULL." "Test the pointer before the call.";
+    ArgTrust "V0022" "An argument may point to an object that is already gone." "Use the pointer inside of bpf_rcu_read_lock(), or take a reference (bpf_task_acquire()).";
+    ArgConst "V0023" "An argument must be a constant." "Pass a literal or an expression known at compile time.";
+    ArgSize "V0024" "The size argument does not fit the memory." "Bound the size: at least the least, at most the buffer's size.";
+    RefLeak "V0025" "A reference is still held where the program ends." "Release it on every path (bpf_task_release(), scx_bpf_put_cpumask(), bpf_iter_*_destroy(), ...).";
+    RefRelease "V0026" "Something is released that is not held." "Release exactly what was acquired, once.";
+    LockBalance "V0027" "A lock, RCU, preempt-off or irq-off region is not balanced." "Leave every region on every path, innermost first, in the function that entered it.";
+    LockedCall "V0028" "The call is not allowed while a lock is held or preemption is off." "Call it before locking or after unlocking.";
+    Iterator "V0029" "An iterator is used out of order." "Use bpf_for() and bpf_for_each(): new, next until NULL, destroy.";
+    Dynptr "V0030" "A dynptr is used out of order." "Initialise it once, use it as it is, submit or discard it.";
+    InfiniteLoop "V0031" "The loop comes back in the same state: nothing bounds it." "Count with bpf_for() or bpf_loop(), or put `can_loop` into the condition.";
+    TooComplex "V0032" "There are too many paths to follow." "Make loops use bpf_for() or bpf_loop(); move parts into global (non-static) functions.";
+    StackDepth "V0033" "The functions together use too much stack, or call too deep." "Move large variables into a map or a global; flatten the calls.";
+    Return "V0034" "The program returns something the op does not take." "Return a number on every path, within the op's range.";
+    GlobalArg "V0035" "The argument does not fit the global function's prototype." "Check for NULL, tag the argument (__arg_trusted, __arg_nullable, __arg_arena), or make the function static.";
+    Callback "V0036" "The callback is not of the form the function wants." "Compare its prototype; return 0 or 1 as documented.";
+    MapUse "V0037" "The map is not of a kind that the helper takes." "Use the helper for this type of map.";
+    Atomic "V0038" "Atomic operations do not work on this memory." "Do atomics on maps, globals, arena or the stack.";
+    Unsupported "V0039" "The verifier does not know this instruction or function yet." "Run with --unchecked: the vm stays safe by itself.";
+    Owned "V0040" "An owned object is used in a way its list or tree does not allow." "Add and remove nodes while the lock beside the root is held.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// A place in the program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Step {
+    /// Slot.
+    pub insn: usize,
+    /// As in the kernel's log.
+    pub text: String,
+    /// File, line number and text, when BTF tells.
+    pub source: Option<(String, u32, String)>,
+}
+
+/// A program was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rejection {
+    /// The stable code.
+    pub code: Code,
+    /// In the kernel's words.
+    pub message: String,
+    /// The instruction.
+    pub at: Step,
+    /// The registers the instruction uses: name and what is known (`R1=trusted_ptr_or_null_task_struct`).
+    pub state: Vec<(String, String)>,
+    /// The instructions that made them, in program order.
+    pub slice: Vec<Step>,
+    /// Function names of the call chain, outermost first.
+    pub chain: Vec<String>,
+    /// Instructions processed until then.
+    pub insns_processed: u64,
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.code, self.message)?;
+        if let Some((file, line, text)) = &self.at.source {
+            writeln!(f, "  at {file}:{line}: {text}")?;
+        }
+        writeln!(f, "  {}", self.at.text)?;
+        if self.chain.len() > 1 {
+            writeln!(f, "  in {}", self.chain.join(" > "))?;
+        }
+        for (name, known) in &self.state {
+            writeln!(f, "    {name} = {known}")?;
+        }
+        if !self.slice.is_empty() {
+            writeln!(f, "  how it came about:")?;
+        }
+        let mut shown = None;
+        for step in &self.slice {
+            let line = step.source.as_ref().map(|(_, line, text)| (*line, text.as_str()));
+            if let Some((number, text)) = line.filter(|_| line != shown) {
+                writeln!(f, "    ; {text} (line {number})")?;
+            }
+            shown = line;
+            writeln!(f, "    {}", step.text)?;
+        }
+        writeln!(f, "  why: {}", self.code.why())?;
+        write!(f, "  try: {}", self.code.advice())
+    }
+}
+
+impl std::error::Error for Rejection {}
+
+/// A program was accepted.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Accepted {
+    /// Instructions processed, all paths.
+    pub insns_processed: u64,
+    /// Most states kept at once.
+    pub peak_states: usize,
+    /// States kept in all.
+    pub total_states: usize,
+    /// Bytes of stack of the deepest call chain.
+    pub stack_depth: u32,
+    /// Per slot: never executed.
+    pub dead: Vec<bool>,
+    /// Per slot: a load through a BTF pointer that may be gone, which reads 0 when the address is bad.
+    pub probe_load: Vec<bool>,
+}

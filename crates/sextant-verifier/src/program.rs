@@ -1,0 +1,152 @@
+//! What the verifier is told of a program. BPF_PROG_LOAD fills it.
+//!
+//! `insns` are those of the call after libbpf's CO-RE; what an instruction's fd or BTF id means is in `relocs`, as in a `ProgramImage`.
+//! [`crate::verify`] expects nothing of them: it checks the structure itself.
+
+use sextant_abi::image::{Insn, Reloc};
+use sextant_abi::tables::{KfuncGroups, Op};
+use sextant_bpf::btf::ext::{FuncInfo, LineInfo};
+use sextant_bpf::btf::{Btf, Kind, TypeId};
+
+pub use crate::fields::{Field, FieldKind, SpecialFields};
+use crate::reach::ReadOnly;
+
+/// A program to verify.
+#[derive(Clone, Copy)]
+pub struct Program<'a> {
+    /// Name, as in BPF_PROG_LOAD.
+    pub name: &'a str,
+    /// Instructions; a `ld_imm64` takes two slots.
+    pub insns: &'a [Insn],
+    /// Sorted by slot: maps by [`MapDesc::id`], functions by slot, kfuncs by index in the table.
+    pub relocs: &'a [(u32, Reloc)],
+    /// What runs it and what it may do.
+    pub kind: ProgKind<'a>,
+    /// BPF_F_SLEEPABLE.
+    pub sleepable: bool,
+    /// Every map the relocs name.
+    pub maps: &'a [MapDesc<'a>],
+    /// Reads frozen read-only maps, see [`crate::reach`].
+    pub read_only: ReadOnly<'a>,
+    /// The program's BTF; without it global functions and local types are unknown.
+    pub btf: Option<&'a Btf>,
+    /// The emulated kernel's BTF: `bpf_rdonly_cast` and attach points name types by its ids.
+    pub kernel_btf: Option<&'a Btf>,
+    /// Functions, by slot.
+    pub func_info: &'a [FuncInfo],
+    /// Source lines, by slot.
+    pub line_info: &'a [LineInfo],
+}
+
+/// Program type and what hangs on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProgKind<'a> {
+    /// A struct_ops program of sched_ext.
+    StructOps {
+        /// The member it implements.
+        op: Op,
+        /// Of `sched_ext_ops_cid`.
+        cid_form: bool,
+    },
+    /// A struct_ops program of another struct: context and result are opaque, no scx kfuncs.
+    ForeignStructOps,
+    /// BPF_PROG_TYPE_SYSCALL: the context is memory.
+    Syscall,
+    /// fentry, fexit, tp_btf, iter: the context holds typed arguments.
+    Tracing {
+        /// In order; empty where the target is not modelled: then every argument is a number.
+        args: &'a [CtxArg],
+        /// Whether r0 must be 0 at exit (fentry, fexit).
+        returns_zero: bool,
+    },
+    /// Anything else: an opaque context that can be read as numbers.
+    Other,
+}
+
+impl ProgKind<'_> {
+    /// The kfuncs it may call.
+    pub fn groups(&self) -> KfuncGroups {
+        match self {
+            ProgKind::StructOps { op, .. } => op.desc().groups,
+            ProgKind::Syscall => KfuncGroups::SYSCALL,
+            ProgKind::Tracing { .. } => KfuncGroups::TRACING,
+            ProgKind::ForeignStructOps | ProgKind::Other => KfuncGroups::CORE,
+        }
+    }
+}
+
+/// An argument in a tracing context.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CtxArg {
+    /// A number.
+    Number,
+    /// A trusted pointer to a kernel struct of that name.
+    Trusted(&'static str),
+    /// The same, may be NULL.
+    TrustedOrNull(&'static str),
+}
+
+/// A map.
+#[derive(Clone, Debug)]
+pub struct MapDesc<'a> {
+    /// As in [`Reloc::Map`].
+    pub id: u32,
+    /// Its name.
+    pub name: &'a str,
+    /// `BPF_MAP_TYPE_*`
+    pub map_type: u32,
+    /// In bytes.
+    pub key_size: u32,
+    /// In bytes.
+    pub value_size: u32,
+    /// As created.
+    pub max_entries: u32,
+    /// `BPF_F_*`
+    pub flags: u32,
+    /// Programs may not write it (BPF_F_RDONLY_PROG).
+    pub rdonly: bool,
+    /// Timers, locks, kptrs, roots in its values, from [`SpecialFields::of`]; offsets from the value's start.
+    pub fields: SpecialFields,
+    /// Template of a map of maps.
+    pub inner: Option<Box<MapDesc<'a>>>,
+}
+
+/// A function of the program, as BTF tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct FuncDesc {
+    /// First slot.
+    pub start: usize,
+    /// One past its last slot.
+    pub end: usize,
+    /// Its FUNC in the program's BTF.
+    pub btf: Option<TypeId>,
+    /// Verified by itself, from its prototype.
+    pub global: bool,
+}
+
+impl Program<'_> {
+    /// The FUNC that starts at `slot`.
+    pub(crate) fn func_at(&self, slot: usize) -> Option<TypeId> {
+        self.func_info.iter().find(|info| info.insn_off as usize == slot).map(|info| info.ty)
+    }
+
+    /// Name of the function that starts at `slot`.
+    pub(crate) fn func_name(&self, slot: usize) -> String {
+        let named = self.func_at(slot).zip(self.btf).map(|(ty, btf)| btf.name(ty).to_string());
+        named.unwrap_or_else(|| format!("subprog at insn {slot}"))
+    }
+
+    /// Whether BTF says that the function is global.
+    pub(crate) fn is_global(&self, slot: usize) -> bool {
+        let Some((ty, btf)) = self.func_at(slot).zip(self.btf) else { return false };
+        matches!(btf.kind(ty), Kind::Func { linkage: 1, .. })
+    }
+
+    /// Source line of `slot`: file, number, text.
+    pub(crate) fn source(&self, slot: usize) -> Option<(String, u32, String)> {
+        let btf = self.btf?;
+        let info =
+            self.line_info.iter().filter(|l| l.insn_off as usize <= slot).max_by_key(|l| l.insn_off)?;
+        Some((btf.str(info.file).to_string(), info.line, btf.str(info.text).trim().to_string()))
+    }
+}
