@@ -228,7 +228,7 @@ impl Sched {
         if ts.policy().get(&*self.mem) == SCHED_IDLE {
             return WEIGHT_IDLEPRIO;
         }
-        SCHED_PRIO_TO_WEIGHT[(ts.static_prio().get(&*self.mem) - 100).clamp(0, 39) as usize]
+        NICE_TO_LOAD_WEIGHT[(ts.static_prio().get(&*self.mem) - 100).clamp(0, 39) as usize]
     }
 
     /// The handle of a task's `task_struct`.

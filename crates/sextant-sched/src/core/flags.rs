@@ -1,96 +1,66 @@
 //! Flag and state constants of the scheduler core, 7.3 values. Mirrors kernel/sched/sched.h and include/linux/sched.h.
 
+use sextant_abi::tables::flags::{DeqFlags, EnqFlags, WakeFlags};
+pub use sextant_abi::tables::task::{
+    NICE_TO_LOAD_WEIGHT, PF_EXITING, PF_FORKNOEXEC, PF_IDLE, PF_KTHREAD, PF_NO_SETAFFINITY, SCHED_BATCH,
+    SCHED_EXT, SCHED_FIFO, SCHED_IDLE, SCHED_NORMAL, SCHED_RR, TASK_DEAD, TASK_INTERRUPTIBLE, TASK_NEW,
+    TASK_RUNNING, WEIGHT_IDLEPRIO, nice_to_prio,
+};
+
 /// The enqueue is a wakeup.
-pub const ENQUEUE_WAKEUP: u64 = 0x1;
+pub const ENQUEUE_WAKEUP: u64 = EnqFlags::WAKEUP.bits();
 /// Restores what `DEQUEUE_SAVE` took.
-pub const ENQUEUE_RESTORE: u64 = 0x2;
+pub const ENQUEUE_RESTORE: u64 = EnqFlags::RESTORE.bits();
 /// May change its place in the queue.
-pub const ENQUEUE_MOVE: u64 = 0x4;
+pub const ENQUEUE_MOVE: u64 = EnqFlags::MOVE.bits();
 /// The rq clock is up to date.
-pub const ENQUEUE_NOCLOCK: u64 = 0x8;
+pub const ENQUEUE_NOCLOCK: u64 = EnqFlags::NOCLOCK.bits();
 /// Between two runqueues.
-pub const ENQUEUE_MIGRATING: u64 = 0x10;
+pub const ENQUEUE_MIGRATING: u64 = EnqFlags::MIGRATING.bits();
 /// The class changes in between.
-pub const ENQUEUE_CLASS: u64 = 0x40;
+pub const ENQUEUE_CLASS: u64 = EnqFlags::CLASS.bits();
 /// At the head.
-pub const ENQUEUE_HEAD: u64 = 0x1_0000;
+pub const ENQUEUE_HEAD: u64 = EnqFlags::HEAD.bits();
 /// The task came from another CPU.
-pub const ENQUEUE_MIGRATED: u64 = 0x4_0000;
+pub const ENQUEUE_MIGRATED: u64 = EnqFlags::MIGRATED.bits();
 /// The first enqueue after fork.
-pub const ENQUEUE_INITIAL: u64 = 0x8_0000;
+pub const ENQUEUE_INITIAL: u64 = EnqFlags::INITIAL.bits();
 /// `select_task_rq` of the class was asked.
-pub const ENQUEUE_RQ_SELECTED: u64 = 0x10_0000;
+pub const ENQUEUE_RQ_SELECTED: u64 = EnqFlags::CPU_SELECTED.bits();
 
 /// The task goes to sleep.
-pub const DEQUEUE_SLEEP: u64 = 0x1;
+pub const DEQUEUE_SLEEP: u64 = DeqFlags::SLEEP.bits();
 /// A property changes; `ENQUEUE_RESTORE` follows.
-pub const DEQUEUE_SAVE: u64 = 0x2;
+pub const DEQUEUE_SAVE: u64 = DeqFlags::SAVE.bits();
 /// May change its place in the queue.
-pub const DEQUEUE_MOVE: u64 = 0x4;
+pub const DEQUEUE_MOVE: u64 = DeqFlags::MOVE.bits();
 /// The rq clock is up to date.
-pub const DEQUEUE_NOCLOCK: u64 = 0x8;
+pub const DEQUEUE_NOCLOCK: u64 = DeqFlags::NOCLOCK.bits();
 /// Between two runqueues.
-pub const DEQUEUE_MIGRATING: u64 = 0x10;
+pub const DEQUEUE_MIGRATING: u64 = DeqFlags::MIGRATING.bits();
 /// The class changes in between.
-pub const DEQUEUE_CLASS: u64 = 0x40;
+pub const DEQUEUE_CLASS: u64 = DeqFlags::CLASS.bits();
 /// The state is one that no wakeup may match half-way (TASK_DEAD, …).
-pub const DEQUEUE_SPECIAL: u64 = 0x1_0000;
+pub const DEQUEUE_SPECIAL: u64 = DeqFlags::SPECIAL.bits();
 
 /// Wakeup after exec.
-pub const WF_EXEC: u64 = 0x2;
+pub const WF_EXEC: u64 = WakeFlags::EXEC.bits();
 /// Wakeup after fork.
-pub const WF_FORK: u64 = 0x4;
+pub const WF_FORK: u64 = WakeFlags::FORK.bits();
 /// Wakeup by `try_to_wake_up`.
-pub const WF_TTWU: u64 = 0x8;
+pub const WF_TTWU: u64 = WakeFlags::TTWU.bits();
 /// The waker goes to sleep soon.
-pub const WF_SYNC: u64 = 0x10;
+pub const WF_SYNC: u64 = WakeFlags::SYNC.bits();
 /// The task has changed CPUs.
-pub const WF_MIGRATED: u64 = 0x20;
+pub const WF_MIGRATED: u64 = WakeFlags::MIGRATED.bits();
 /// The class's `select_task_rq` was asked.
-pub const WF_RQ_SELECTED: u64 = 0x80;
+pub const WF_RQ_SELECTED: u64 = WakeFlags::RQ_SELECTED.bits();
 
-/// Runnable.
-pub const TASK_RUNNING: u32 = 0;
-/// Asleep, signals wake it.
-pub const TASK_INTERRUPTIBLE: u32 = 0x1;
-/// Gone after its last switch.
-pub const TASK_DEAD: u32 = 0x80;
-/// Forked, not yet awake.
-pub const TASK_NEW: u32 = 0x800;
 /// `exit_state` of a task nobody waits for.
 pub const EXIT_DEAD: i32 = 0x10;
 
-/// swapper/N.
-pub const PF_IDLE: u32 = 0x2;
-/// In do_exit.
-pub const PF_EXITING: u32 = 0x4;
-/// Forked but not exec'ed.
-pub const PF_FORKNOEXEC: u32 = 0x40;
-/// Kernel thread.
-pub const PF_KTHREAD: u32 = 0x20_0000;
-/// User space may not change its affinity.
-pub const PF_NO_SETAFFINITY: u32 = 0x400_0000;
-
-/// SCHED_NORMAL
-pub const SCHED_NORMAL: u32 = 0;
-/// SCHED_FIFO
-pub const SCHED_FIFO: u32 = 1;
-/// SCHED_RR
-pub const SCHED_RR: u32 = 2;
-/// SCHED_BATCH
-pub const SCHED_BATCH: u32 = 3;
-/// SCHED_IDLE
-pub const SCHED_IDLE: u32 = 5;
-/// SCHED_EXT
-pub const SCHED_EXT: u32 = 7;
-
 /// EINVAL, as a return value.
 pub const EINVAL: i32 = -22;
-
-/// `NICE_TO_PRIO`
-pub const fn nice_to_prio(nice: i32) -> i32 {
-    nice + 120
-}
 
 /// Whether a policy is real-time.
 pub const fn rt_policy(policy: u32) -> bool {
@@ -106,13 +76,3 @@ pub const fn rt_to_prio(rt_priority: u32) -> i32 {
 pub const fn prio_to_nice(prio: i32) -> i32 {
     prio - 120
 }
-
-/// `sched_prio_to_weight`: nice -20..=19; each step is about 1.25.
-pub const SCHED_PRIO_TO_WEIGHT: [u32; 40] = [
-    88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121,
-    2501, 1991, 1586, 1277, 1024, 820, 655, 526, 423, 335, 272, 215, 172, 137, 110, 87, 70, 56, 45, 36, 29,
-    23, 18, 15,
-];
-
-/// Weight of SCHED_IDLE tasks.
-pub const WEIGHT_IDLEPRIO: u32 = 3;
