@@ -55,9 +55,8 @@ impl BpfOps {
         for &(op, prog) in progs {
             table[op.index()] = Some(prog);
         }
-        let handlers = (0..KFUNCS.len() as u32)
-            .map(|i| KfuncId::from_index(i).and_then(kfunc::handler))
-            .collect();
+        let handlers =
+            (0..KFUNCS.len() as u32).map(|i| KfuncId::from_index(i).and_then(kfunc::handler)).collect();
         Self {
             args: Args::new(&*vm.region()),
             vm,

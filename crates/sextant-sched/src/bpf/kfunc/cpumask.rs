@@ -22,10 +22,14 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
         KfuncId::bpf_cpumask_full => |c| ask(c, |c, a| u64::from(a.is_full(c.mem(), c.nr_cpus()))),
         KfuncId::bpf_cpumask_weight => |c| ask(c, |c, a| u64::from(a.weight(c.mem(), c.nr_cpus()))),
         KfuncId::bpf_cpumask_any_distribute => any_distribute,
-        KfuncId::bpf_cpumask_first_and => |c| ask2(c, |c, a, b| u64::from(a.first_and(c.mem(), b, c.nr_cpus()))),
+        KfuncId::bpf_cpumask_first_and => {
+            |c| ask2(c, |c, a, b| u64::from(a.first_and(c.mem(), b, c.nr_cpus())))
+        }
         KfuncId::bpf_cpumask_any_and_distribute => any_and_distribute,
         KfuncId::bpf_cpumask_equal => |c| ask2(c, |c, a, b| u64::from(a.equal(c.mem(), b, c.nr_cpus()))),
-        KfuncId::bpf_cpumask_intersects => |c| ask2(c, |c, a, b| u64::from(a.intersects(c.mem(), b, c.nr_cpus()))),
+        KfuncId::bpf_cpumask_intersects => {
+            |c| ask2(c, |c, a, b| u64::from(a.intersects(c.mem(), b, c.nr_cpus())))
+        }
         KfuncId::bpf_cpumask_subset => |c| ask2(c, |c, a, b| u64::from(a.subset(c.mem(), b, c.nr_cpus()))),
         KfuncId::bpf_cpumask_test_cpu => test_cpu,
         KfuncId::bpf_cpumask_set_cpu => |c| change(c, true),
@@ -97,13 +101,21 @@ fn change(c: &mut Call<'_>, on: bool) -> Ret {
         return Ok(0);
     }
     let before = mask.test_cpu(c.mem(), cpu);
-    if on { mask.set_cpu(c.mem(), cpu) } else { mask.clear_cpu(c.mem(), cpu) }
+    if on {
+        mask.set_cpu(c.mem(), cpu)
+    } else {
+        mask.clear_cpu(c.mem(), cpu)
+    }
     Ok(u64::from(before))
 }
 
 fn fill(c: &mut Call<'_>, on: bool) -> Ret {
     let mask = c.own_cpumask(0)?;
-    if on { mask.setall(c.mem(), c.nr_cpus()) } else { mask.clear(c.mem()) }
+    if on {
+        mask.setall(c.mem(), c.nr_cpus())
+    } else {
+        mask.clear(c.mem())
+    }
     Ok(0)
 }
 
