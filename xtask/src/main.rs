@@ -10,6 +10,7 @@ mod deny;
 mod deps;
 mod invariants;
 mod kernel_examples;
+mod kernel_replay;
 mod metadata;
 mod run;
 mod schedulers;
@@ -54,6 +55,17 @@ enum Chore {
     Deny,
     /// Check what ARCHITECTURE.md promises
     Invariants,
+    /// Hold the class against recorded decisions of a real 7.3.4 kernel
+    KernelReplay {
+        /// Recordings, NAME.csv.zst; all of ../shared/data/kernel-traces if none is named
+        files: Vec<std::path::PathBuf>,
+        /// How many divergences to show per recording
+        #[arg(long, default_value_t = 1)]
+        show: usize,
+        /// The kinds of decisions that differ, for recordings that pass too
+        #[arg(short, long)]
+        verbose: bool,
+    },
     /// The whole test suite, as CI runs it
     Test,
 }
@@ -63,6 +75,7 @@ impl Chore {
         match self {
             Chore::KernelExamples { .. } => "kernel-examples",
             Chore::Schedulers { .. } => "schedulers",
+            Chore::KernelReplay { .. } => "kernel-replay",
             Chore::Deny => "deny",
             Chore::Invariants => "invariants",
             Chore::Test => "test",
@@ -73,6 +86,7 @@ impl Chore {
         match self {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
             Chore::Schedulers { check } => schedulers::run(*check),
+            Chore::KernelReplay { files, show, verbose } => kernel_replay::run(files, *show, *verbose),
             Chore::Deny => deny::run(),
             Chore::Invariants => invariants::run(),
             Chore::Test => suite::run(),

@@ -49,13 +49,29 @@ const WITH_RET: &[(&str, &str)] = &[
 ];
 
 /// Pairs inside a reaction between which everything belongs to it.
-const BRACKETS: &[(&str, &str)] =
-    &[("enq", "enq_ret"), ("deq", "deq_ret"), ("ins", "ins_ret"), ("seldfl", "seldfl_ret"), ("enable_task", "enable_ret")];
+const BRACKETS: &[(&str, &str)] = &[
+    ("enq", "enq_ret"),
+    ("deq", "deq_ret"),
+    ("ins", "ins_ret"),
+    ("seldfl", "seldfl_ret"),
+    ("enable_task", "enable_ret"),
+];
 
 /// What may follow an input without a return event as part of its reaction.
 const DEFERRED: &[&str] = &[
-    "to_local", "r2l", "sched_migrate_task", "ins", "ins_ret", "do_enq", "op_enqueue", "op_dequeue", "rm", "ddeq", "opsdeq",
-    "sched_ext_event", "resched",
+    "to_local",
+    "r2l",
+    "sched_migrate_task",
+    "ins",
+    "ins_ret",
+    "do_enq",
+    "op_enqueue",
+    "op_dequeue",
+    "rm",
+    "ddeq",
+    "opsdeq",
+    "sched_ext_event",
+    "resched",
 ];
 const AROUND_KFUNC: &[&str] = &["seldfl", "idle_tac", "idle_pick", "kick", "reenq", "sched_ext_event"];
 
@@ -157,11 +173,16 @@ fn close(rec: &Recording, cpu: u32, o: Open) -> Item {
     let key = |i: usize| (weight(&rec.events[i], cpu), i);
     let at = o.body.iter().copied().max_by_key(|&i| key(i)).filter(|&i| key(i).0 > 0).unwrap_or(o.body[0]);
     // A task that its CPU is just switching away from is taken when that is over, but it is off its DSQ at once.
-    let left = o.body.iter().map(|&i| (i, &rec.events[i])).find(|(i, e)| *i > at && e.name == "r2l").and_then(|(r2l, e)| {
-        let src = e.num("scpu") as u32;
-        let leaves = |x: &Event| x.name == "sched_switch" && x.cpu == src && Some(x.int("prev") as i32) == e.pid();
-        (rec.events[at].name == "rm" && rec.events[at..r2l].iter().any(leaves)).then_some(src)
-    });
+    let left =
+        o.body.iter().map(|&i| (i, &rec.events[i])).find(|(i, e)| *i > at && e.name == "r2l").and_then(
+            |(r2l, e)| {
+                let src = e.num("scpu") as u32;
+                let leaves = |x: &Event| {
+                    x.name == "sched_switch" && x.cpu == src && Some(x.int("prev") as i32) == e.pid()
+                };
+                (rec.events[at].name == "rm" && rec.events[at..r2l].iter().any(leaves)).then_some(src)
+            },
+        );
     Item { cpu, at, left, body: o.body }
 }
 
@@ -188,7 +209,9 @@ fn join_init_tasks(rec: &Recording, items: &mut Vec<Item>) {
         let pid = rec.events[orphan.head()].pid();
         let caller = items
             .iter_mut()
-            .filter(|item| is(item, "init_task") && item.head() < orphan.head() && rec.events[item.head()].pid() == pid)
+            .filter(|item| {
+                is(item, "init_task") && item.head() < orphan.head() && rec.events[item.head()].pid() == pid
+            })
             .max_by_key(|item| item.head());
         match caller {
             Some(item) => item.body.extend(orphan.body),
@@ -209,15 +232,19 @@ mod tests {
 
     #[test]
     fn an_input_owns_what_is_between_it_and_its_return() {
-        let got = cut("1,0,0,enq,pid=1\n2,1,0,tick,pid=2\n3,0,0,ins,pid=1,dsq=0x0\n4,1,0,tick_ret,pid=2\n5,0,0,ins_ret,pid=1\n6,0,0,enq_ret,pid=1\n7,0,0,sched_wakeup,pid=1\n");
+        let got = cut(
+            "1,0,0,enq,pid=1\n2,1,0,tick,pid=2\n3,0,0,ins,pid=1,dsq=0x0\n4,1,0,tick_ret,pid=2\n5,0,0,ins_ret,pid=1\n6,0,0,enq_ret,pid=1\n7,0,0,sched_wakeup,pid=1\n",
+        );
         let want = [("tick", 2, 1), ("enq", 4, 2), ("sched_wakeup", 1, 6)];
         assert_eq!(got, want.map(|(n, l, a)| (n.to_string(), l, a)));
     }
 
     #[test]
     fn a_deferred_transfer_belongs_to_woken_but_the_next_dequeue_does_not() {
-        let got = cut("1,0,0,woken,pid=1\n2,0,0,r2l,pid=1\n3,0,0,deq,pid=1\n4,0,0,deq_ret,pid=1\n5,0,0,sched_migrate_task,pid=1\n6,0,0,enq,pid=1\n7,0,0,ins,dsq=LOCAL@1\n8,0,0,ins_ret,pid=1\n9,0,0,enq_ret,pid=1\n10,0,0,resched,cpu=1\n11,0,0,deq,pid=2\n12,0,0,deq_ret,pid=2\n");
-        let want = [("woken", 10, 0), ("deq", 2, 10)];
+        let got = cut(
+            "1,0,0,woken,pid=1\n2,0,0,r2l,pid=1\n3,0,0,deq,pid=1\n4,0,0,deq_ret,pid=1\n5,0,0,sched_migrate_task,pid=1\n6,0,0,enq,pid=1\n7,0,0,ins,dsq=LOCAL@1\n8,0,0,ins_ret,pid=1\n9,0,0,enq_ret,pid=1\n10,0,0,resched,cpu=1\n11,0,0,deq,pid=2\n12,0,0,deq_ret,pid=2\n",
+        );
+        let want = [("woken", 10, 9), ("deq", 2, 10)];
         assert_eq!(got, want.map(|(n, l, a)| (n.to_string(), l, a)));
     }
 }

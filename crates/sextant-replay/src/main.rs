@@ -78,7 +78,8 @@ fn replay_file(file: &Path) -> anyhow::Result<Report> {
 
 fn all_recordings() -> anyhow::Result<Vec<PathBuf>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/kernel-traces");
-    let entries = std::fs::read_dir(&dir).with_context(|| format!("no recordings in {}: name files", dir.display()))?;
+    let entries =
+        std::fs::read_dir(&dir).with_context(|| format!("no recordings in {}: name files", dir.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
     files.retain(|f| f.to_str().is_some_and(|f| f.ends_with(".csv.zst")));
     files.sort();

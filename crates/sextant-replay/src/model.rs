@@ -42,7 +42,12 @@ impl Model {
             }
             "l2l" => {
                 if let Some(pid) = e.pid() {
-                    self.insert(pid, DsqName::Local(CpuId(e.num("cpu") as u32)), e.num("fl") & !SCX_ENQ_DSQ_PRIQ, 0);
+                    self.insert(
+                        pid,
+                        DsqName::Local(CpuId(e.num("cpu") as u32)),
+                        e.num("fl") & !SCX_ENQ_DSQ_PRIQ,
+                        0,
+                    );
                 }
             }
             "rm" => {

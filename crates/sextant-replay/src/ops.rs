@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sextant_abi::types::{Cpumask, SCX_ENQ_DSQ_PRIQ};
 use sextant_abi::CpuId;
+use sextant_abi::types::{Cpumask, SCX_ENQ_DSQ_PRIQ};
 use sextant_sched::ops::{Op, Ops, OpsParams};
 use sextant_sched::{Sched, TaskId};
 
@@ -87,12 +87,17 @@ impl Script {
     /// Plays an op: finds its event, repeats its kfuncs. The event, if there is one.
     fn op(&self, s: &mut Sched, name: &str, subject: Option<TaskId>) -> Option<&Event> {
         let pid = subject.map(|p| s.tasks[p].ts.pid().get(&*s.mem));
-        let matches = |e: &Event| e.name == name && (pid.is_none() || e.pid() == pid || e.get("pid").is_none());
+        let matches =
+            |e: &Event| e.name == name && (pid.is_none() || e.pid() == pid || e.get("pid").is_none());
         let found = (self.pos.get()..).map_while(|k| self.at(k).map(|e| (k, e))).find(|(_, e)| matches(e));
         let (k, event) = found?;
         self.pos.set(k + 1);
         self.sync(s, k);
-        if name == "op_dispatch" { self.dispatch_kfuncs(s) } else { self.kfuncs(s, subject) }
+        if name == "op_dispatch" {
+            self.dispatch_kfuncs(s)
+        } else {
+            self.kfuncs(s, subject)
+        }
         self.sync(s, self.pos.get());
         Some(event)
     }
@@ -156,7 +161,8 @@ impl Script {
             }
             ("k_seldfl", Some(p)) => {
                 let (ret, idle) = s.kf_scx_bpf_select_cpu_dfl(p, e.int("prev_cpu") as i32, e.num("wf"));
-                for search in (self.pos.get()..k).filter_map(|j| self.at(j)).filter(|e| e.name == "idle_pick") {
+                for search in (self.pos.get()..k).filter_map(|j| self.at(j)).filter(|e| e.name == "idle_pick")
+                {
                     self.follow_pick(s, search);
                 }
                 let what = format!("{} ret={ret} idle={}", text("pid"), u8::from(idle));
@@ -217,7 +223,9 @@ impl Script {
     /// `scx_bpf_dsq_move[_vtime]` through an iterator over the DSQ the task is on. Overrides show only in the insertion.
     fn dsq_move(&self, s: &mut Sched, e: &Event, k: usize, p: TaskId) {
         let back = (self.pos.get()..k).rev();
-        let moved = |name: &str| back.clone().filter_map(|j| self.at(j)).find(|x| x.name == name && x.pid() == e.pid());
+        let moved = |name: &str| {
+            back.clone().filter_map(|j| self.at(j)).find(|x| x.name == name && x.pid() == e.pid())
+        };
         let src = moved("rm").map(|rm| rm.dsq_id("id"));
         let (dst, fl) = (e.dsq_id("id"), e.num("fl"));
         let mut ret = false;
@@ -354,4 +362,3 @@ impl Ops for TraceOps {
         self.on_cpu(s, Op::Exit);
     }
 }
-

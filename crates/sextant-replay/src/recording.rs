@@ -189,7 +189,8 @@ impl Recording {
 }
 
 fn event(line: usize, text: &str) -> Result<Event, RecordingError> {
-    let bad = |what: &'static str| RecordingError::Line { line, what, text: text.chars().take(200).collect() };
+    let bad =
+        |what: &'static str| RecordingError::Line { line, what, text: text.chars().take(200).collect() };
     let mut parts = text.split(',');
     let mut next = || parts.next().ok_or_else(|| bad("too few columns"));
     let (t, cpu, cur, name) = (next()?, next()?, next()?, next()?.to_string());
@@ -215,7 +216,9 @@ mod tests {
 
     #[test]
     fn a_line_becomes_an_event() {
-        let text = format!("{HEAD}# other\n-5,1,-1,ins,cpu=0,dsq=LOCAL@1,id=LOCAL_ON@1,pid=7,fl=0x10,vtime=-3,mv=1\n");
+        let text = format!(
+            "{HEAD}# other\n-5,1,-1,ins,cpu=0,dsq=LOCAL@1,id=LOCAL_ON@1,pid=7,fl=0x10,vtime=-3,mv=1\n"
+        );
         let rec = Recording::from_csv(&text).unwrap();
         assert_eq!((rec.cpus, rec.sched.as_str(), rec.opt.as_str()), (2, "scx_simple", "none"));
         let e = &rec.events[0];

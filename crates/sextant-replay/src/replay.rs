@@ -16,7 +16,7 @@ use std::rc::Rc;
 use sextant_abi::exit::ExitKind;
 use sextant_abi::types::*;
 use sextant_abi::{CpuId, Mem, Ns, ObjKind};
-use sextant_sched::core::flags::{DEQUEUE_SLEEP, ENQUEUE_MIGRATED, SCHED_PRIO_TO_WEIGHT, TASK_DEAD};
+use sextant_sched::core::flags::{DEQUEUE_SLEEP, ENQUEUE_MIGRATED, NICE_TO_LOAD_WEIGHT, TASK_DEAD};
 use sextant_sched::ext::EnableState;
 use sextant_sched::ext::replay::DsqName;
 use sextant_sched::sched::{Config, Costs, KMem};
@@ -348,14 +348,17 @@ impl Replay {
         if ret.get("ret") == Some("retry") {
             return Some(Token::new("pick", "retry".into())); // the core looks for higher classes itself
         }
-        Some(Token::new("pick", match picked {
-            Some(p) => {
-                let ts = self.s.tasks[p].ts;
-                let (pid, slice) = (ts.pid().get(&*self.s.mem), ts.scx().slice().get(&*self.s.mem));
-                format!("{pid} slice={slice}")
-            }
-            None => "none".into(),
-        }))
+        Some(Token::new(
+            "pick",
+            match picked {
+                Some(p) => {
+                    let ts = self.s.tasks[p].ts;
+                    let (pid, slice) = (ts.pid().get(&*self.s.mem), ts.scx().slice().get(&*self.s.mem));
+                    format!("{pid} slice={slice}")
+                }
+                None => "none".into(),
+            },
+        ))
     }
 
     fn put_prev(&mut self, e: &Event, cpu: CpuId, p: TaskId) {
@@ -382,11 +385,14 @@ impl Replay {
     fn reweight(&mut self, e: &Event, p: TaskId) -> Token {
         let raw = (e.num("raw") / 1024) as u32;
         let (ts, mem) = (self.s.tasks[p].ts, self.s.mem.clone());
-        if let Some(i) = SCHED_PRIO_TO_WEIGHT.iter().position(|&w| w == raw) {
+        if let Some(i) = NICE_TO_LOAD_WEIGHT.iter().position(|&w| w == raw) {
             ts.static_prio().set(&*mem, 100 + i as i32);
         }
         self.s.reweight_task_scx(p);
-        Token::new("reweight", format!("{} weight={}", e.get("pid").unwrap_or("?"), ts.scx().weight().get(&*mem)))
+        Token::new(
+            "reweight",
+            format!("{} weight={}", e.get("pid").unwrap_or("?"), ts.scx().weight().get(&*mem)),
+        )
     }
 
     fn enabled(&self, p: TaskId) -> Token {
@@ -480,7 +486,11 @@ impl Replay {
         if e.get(flags).is_some() {
             let (want, got) = (e.num(flags) as u32 & FLAGS, scx.flags().get(&*self.s.mem));
             if want != got & FLAGS {
-                let what = format!("p->scx.flags of {}: kernel {want:#x}, ours {:#x}", pid.unwrap_or(0), got & FLAGS);
+                let what = format!(
+                    "p->scx.flags of {}: kernel {want:#x}, ours {:#x}",
+                    pid.unwrap_or(0),
+                    got & FLAGS
+                );
                 self.resync(item.head(), what);
                 self.s.replay_set_flags(cpu, p, got & !FLAGS | want);
             }
@@ -488,7 +498,10 @@ impl Replay {
         if e.get("ost").is_some() {
             let (want, got) = (e.num("ost") as u8 & 3, self.s.replay_ops_state(p));
             if want != got {
-                self.resync(item.head(), format!("ops_state of {}: kernel {want}, ours {got}", pid.unwrap_or(0)));
+                self.resync(
+                    item.head(),
+                    format!("ops_state of {}: kernel {want}, ours {got}", pid.unwrap_or(0)),
+                );
                 self.s.replay_set_ops_state(p, want);
             }
         }
@@ -508,7 +521,9 @@ impl Replay {
             let got = self.s.replay_dsq(name).unwrap_or_default();
             let want_ids: Vec<TaskId> = want.iter().map(|q| self.task(q.pid)).collect();
             if got != want_ids {
-                let pids = |ids: &[TaskId]| -> Vec<i32> { ids.iter().map(|&p| self.s.tasks[p].ts.pid().get(&*self.s.mem)).collect() };
+                let pids = |ids: &[TaskId]| -> Vec<i32> {
+                    ids.iter().map(|&p| self.s.tasks[p].ts.pid().get(&*self.s.mem)).collect()
+                };
                 let what = format!("{name:?}: kernel {:?}, ours {:?}", pids(&want_ids), pids(&got));
                 self.resync(at, what);
                 let keys: Option<Vec<u64>> = want.iter().map(|q| q.vtime).collect();

@@ -34,13 +34,24 @@ pub struct Divergence {
 
 impl Divergence {
     /// Decisions of an entry.
-    pub fn of_item(rec: &Recording, item: &Item, d: &Diff, theirs: &[Token], at: &[usize], ours: &[Token]) -> Self {
+    pub fn of_item(
+        rec: &Recording,
+        item: &Item,
+        d: &Diff,
+        theirs: &[Token],
+        at: &[usize],
+        ours: &[Token],
+    ) -> Self {
         let head = &rec.events[item.head()];
         let mut text = context(rec, item.head(), item.cpu);
         let _ = writeln!(text, "    input  {head}");
         for (i, token) in theirs.iter().enumerate() {
             let mark = if d.only_theirs.contains(&i) { '-' } else { ' ' };
-            let _ = writeln!(text, "  {mark} kernel {:>6}: {} {}", rec.events[at[i]].line, token.kind, token.what);
+            let _ = writeln!(
+                text,
+                "  {mark} kernel {:>6}: {} {}",
+                rec.events[at[i]].line, token.kind, token.what
+            );
         }
         for (i, token) in ours.iter().enumerate() {
             let mark = if d.only_ours.contains(&i) { '+' } else { ' ' };
@@ -67,8 +78,13 @@ impl Divergence {
 
 /// The last events of the CPU before an event.
 fn context(rec: &Recording, at: usize, cpu: u32) -> String {
-    let before: Vec<String> =
-        rec.events[..at].iter().rev().filter(|e| e.cpu == cpu).take(CONTEXT).map(|e| format!("           {e}\n")).collect();
+    let before: Vec<String> = rec.events[..at]
+        .iter()
+        .rev()
+        .filter(|e| e.cpu == cpu)
+        .take(CONTEXT)
+        .map(|e| format!("           {e}\n"))
+        .collect();
     before.into_iter().rev().collect()
 }
 
@@ -135,7 +151,11 @@ impl Report {
         let mut kinds: Vec<_> = self.kinds.iter().filter(|(_, c)| c.missed + c.extra > 0).collect();
         kinds.sort_by_key(|(name, c)| (std::cmp::Reverse(c.missed + c.extra), name.as_str()));
         for (kind, c) in kinds {
-            let _ = writeln!(out, "  {kind:<24} matched {:>6}  only kernel {:>5}  only ours {:>5}", c.matched, c.missed, c.extra);
+            let _ = writeln!(
+                out,
+                "  {kind:<24} matched {:>6}  only kernel {:>5}  only ours {:>5}",
+                c.matched, c.missed, c.extra
+            );
         }
         let mut sorts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         for d in &self.divergences {

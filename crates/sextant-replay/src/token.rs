@@ -68,7 +68,12 @@ fn their_token<'a>(e: &Event, mut rest: impl Iterator<Item = &'a Event>) -> Opti
                 Some(r) => (r.num("slice"), r.num("vtime")),
                 None => (e.num("cslice"), e.num("cvt")),
             };
-            let what = format!("{} on {} slice={slice} vtime={vtime} fl={:#x}", s("pid"), bypass(s("dsq")), shown(e.num("fl")));
+            let what = format!(
+                "{} on {} slice={slice} vtime={vtime} fl={:#x}",
+                s("pid"),
+                bypass(s("dsq")),
+                shown(e.num("fl"))
+            );
             ("ins", what)
         }
         "rm" => ("rm", format!("{} from {}", s("pid"), bypass(s("dsq")))),
@@ -78,7 +83,9 @@ fn their_token<'a>(e: &Event, mut rest: impl Iterator<Item = &'a Event>) -> Opti
         }
         "l2l" => ("l2l", format!("{} cpu={} fl={:#x}", s("pid"), s("cpu"), e.num("fl"))),
         "r2l" => ("r2l", format!("{} from={} to={} fl={:#x}", s("pid"), s("scpu"), s("cpu"), e.num("fl"))),
-        "to_local" => ("to_local", format!("{} dst={} slice={} fl={:#x}", s("pid"), s("dst"), s("slice"), e.num("fl"))),
+        "to_local" => {
+            ("to_local", format!("{} dst={} slice={} fl={:#x}", s("pid"), s("dst"), s("slice"), e.num("fl")))
+        }
         "upd" => ("charge", format!("{} slice={}", s("pid"), ret("upd_ret", "pid")?.num("slice"))),
         "resched" => ("resched", format!("cpu={}", s("cpu"))),
         "kick" => ("kick", format!("cpu={} fl={:#x}", s("cpu"), e.num("fl"))),
@@ -87,12 +94,23 @@ fn their_token<'a>(e: &Event, mut rest: impl Iterator<Item = &'a Event>) -> Opti
         "idle_pick" => ("idle_pick", format!("ret={}", s("ret"))),
         "seldfl_ret" => ("seldfl", format!("{} ret={}", s("pid"), s("ret"))),
         "sel_rq_ret" => {
-            let what = format!("{} ret={} sel={} ddsp={} {} {:#x}", s("pid"), s("ret"), s("sel"), s("ddsp"), s("ddslice"), e.num("ddfl"));
+            let what = format!(
+                "{} ret={} sel={} ddsp={} {} {:#x}",
+                s("pid"),
+                s("ret"),
+                s("sel"),
+                s("ddsp"),
+                s("ddslice"),
+                e.num("ddfl")
+            );
             ("select", what)
         }
         "pick_ret" if s("ret") == "task" => ("pick", format!("{} slice={}", s("pid"), s("slice"))),
         "pick_ret" => ("pick", s("ret")),
-        "enable_ret" => ("enable", format!("{} weight={} slice={} vtime={}", s("pid"), s("weight"), s("slice"), s("vtime"))),
+        "enable_ret" => (
+            "enable",
+            format!("{} weight={} slice={} vtime={}", s("pid"), s("weight"), s("slice"), s("vtime")),
+        ),
         "reweight_ret" => ("reweight", format!("{} weight={}", s("pid"), s("weight"))),
         "sched_ext_event" => {
             let msg = e.get("msg")?.strip_prefix("name_SCX_EV_")?;
@@ -108,8 +126,10 @@ fn their_token<'a>(e: &Event, mut rest: impl Iterator<Item = &'a Event>) -> Opti
         "k_pickany" => ("k_pickany", format!("ret={}", s("ret"))),
         "k_nrq" => ("k_nrq", format!("{} ret={}", s("id"), s("ret"))),
         name if name.starts_with("op_") => {
-            let known = |key: &str| !matches!(key, "mv" | "st") && !(name == "op_init_task" && key == "cgrp")
-                && !(name == "op_cgroup_init" && key == "weight");
+            let known = |key: &str| {
+                let other = matches!((name, key), ("op_init_task", "cgrp") | ("op_cgroup_init", "weight"));
+                !other && !matches!(key, "mv" | "st")
+            };
             let args: Vec<String> = e.args.iter().filter(|(k, _)| known(k)).map(|(_, v)| plain(v)).collect();
             (name, args.join(" "))
         }
@@ -171,13 +191,17 @@ impl Collect {
 
     fn event(&mut self, s: &Sched, event: &SchedEvent) {
         match *event {
-            SchedEvent::OpCall { op, p, args } => self.push(&format!("op_{}", op.name()), op_args(s, op, p, args)),
+            SchedEvent::OpCall { op, p, args } => {
+                self.push(&format!("op_{}", op.name()), op_args(s, op, p, args))
+            }
             SchedEvent::DsqInsert { .. } if std::mem::take(&mut self.transfer) => {}
             SchedEvent::DsqInsert { p, dsq, slice, vtime, enq_flags } => {
                 let (pid, dsq, fl) = (pid(s, p), id_text(dsq), shown(enq_flags));
                 self.push("ins", format!("{pid} on {dsq} slice={slice} vtime={vtime} fl={fl:#x}"));
             }
-            SchedEvent::DsqRemove { p, dsq } => self.push("rm", format!("{} from {}", pid(s, p), id_text(dsq))),
+            SchedEvent::DsqRemove { p, dsq } => {
+                self.push("rm", format!("{} from {}", pid(s, p), id_text(dsq)))
+            }
             _ => {}
         }
     }
@@ -267,7 +291,9 @@ pub struct Diff {
 /// Compares: the longest common subsequence, and the unordered ones as a multiset.
 pub fn diff(theirs: &[Token], ours: &[Token]) -> Diff {
     let mut d = Diff::default();
-    let split = |tokens: &[Token]| -> (Vec<usize>, Vec<usize>) { (0..tokens.len()).partition(|&i| !tokens[i].unordered()) };
+    let split = |tokens: &[Token]| -> (Vec<usize>, Vec<usize>) {
+        (0..tokens.len()).partition(|&i| !tokens[i].unordered())
+    };
     let ((to, tu), (oo, ou)) = (split(theirs), split(ours));
     let mut free: BTreeMap<&Token, Vec<usize>> = BTreeMap::new();
     for &i in &ou {

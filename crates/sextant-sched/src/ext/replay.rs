@@ -84,7 +84,8 @@ impl Sched {
     /// The global half of `scx_bypass`: depth and default slice. Whether that made a difference, so that every CPU follows with
     /// `replay_bypass_cpu`.
     pub fn replay_bypass(&mut self, on: bool) -> bool {
-        self.change_bypass_depth(on)
+        // A recording that begins in the middle leaves a bypass that it has not entered.
+        (on || self.ext.bypass_depth != 0) && self.change_bypass_depth(on)
     }
 
     /// One CPU's half of `scx_bypass`, before its tasks are cycled.

@@ -3,6 +3,7 @@
 mod dsq;
 mod exits;
 mod kfuncs;
+mod reenq;
 mod rt;
 mod sequences;
 mod speed;
