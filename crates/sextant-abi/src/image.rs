@@ -30,6 +30,48 @@ pub enum Reloc {
     Kfunc(u32),
 }
 
+/// A field of a map value or of an object of a program's own that the kernel keeps for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum SpecialField {
+    Timer,
+    SpinLock,
+    ResSpinLock,
+    Wq,
+    RbRoot,
+    RbNode,
+    ListHead,
+    ListNode,
+    Refcount,
+    /// A pointer to an object that the map owns.
+    Kptr {
+        /// BTF id of the pointed-to kernel type; 0 for a type of the program's own (`bpf_obj_new`).
+        btf_id: u32,
+    },
+}
+
+impl SpecialField {
+    /// Bytes.
+    pub const fn size(self) -> u32 {
+        match self {
+            SpecialField::SpinLock | SpecialField::Refcount => 4,
+            SpecialField::ResSpinLock | SpecialField::Kptr { .. } => 8,
+            SpecialField::Timer | SpecialField::Wq | SpecialField::RbRoot | SpecialField::ListHead => 16,
+            SpecialField::ListNode => 24,
+            SpecialField::RbNode => 32,
+        }
+    }
+}
+
+/// A struct of the program's own, as `bpf_obj_new` allocates it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LocalType {
+    /// Bytes.
+    pub size: u32,
+    /// Special fields by offset, ascending.
+    pub fields: Vec<(u32, SpecialField)>,
+}
+
 /// A function inside a program.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subprog {
@@ -56,4 +98,7 @@ pub struct ProgramImage {
     pub dead: Vec<bool>,
     /// Per instruction: a load through a BTF pointer, which reads 0 instead of trapping when the address is bad.
     pub probe_load: Vec<bool>,
+    /// Types of the program's own that it may allocate, sorted by their id in the program's BTF: what the constant argument of
+    /// `bpf_obj_new` means (the kernel's hidden `meta`).
+    pub local_types: Vec<(u32, LocalType)>,
 }

@@ -14,6 +14,6 @@ pub mod units;
 
 pub use cpuset::CpuMaskBits;
 pub use exit::{ExitInfo, ExitKind};
-pub use image::{Insn, ProgramImage, Reloc, Subprog};
+pub use image::{Insn, LocalType, ProgramImage, Reloc, SpecialField, Subprog};
 pub use mem::{Mem, ObjKind};
 pub use units::{CpuId, DsqId, Ns, Vtime};

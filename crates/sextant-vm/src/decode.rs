@@ -4,11 +4,13 @@
 //! behind the last one, which is [`Code::Bad`]. What is wrong with an instruction traps when it is reached.
 //! The codes come in rows ([`with_rows`]) of which the enum, the decoder and the interpreter are made.
 
-use sextant_abi::{Insn, ProgramImage, Reloc};
+use std::rc::Rc;
+
+use sextant_abi::{Insn, LocalType, ProgramImage, Reloc};
 use sextant_bpf::opcode::{self, Alu, AtomicOp, Callee, Cond, Kind, Operand, Order};
 
-use crate::helper;
 use crate::vm::ProgId;
+use crate::{helper, kfunc};
 
 /// Passes the rows of arithmetic and jump codes (`K` immediate, `X` register) to a macro, behind its own arguments.
 macro_rules! with_rows {
@@ -70,8 +72,10 @@ macro_rules! define_codes {
             CallLocal,
             /// Function whose pointer is in dst.
             CallReg,
-            /// Kfunc `imm`.
+            /// Kfunc `imm`, which the host has.
             CallKfunc,
+            /// Kfunc of the vm's own: index into the table of implemented ones.
+            CallCore,
             Exit,
             /// Traps: `imm` is an index into [`REASONS`].
             Bad,
@@ -135,6 +139,8 @@ pub(crate) struct Prog {
     pub(crate) ops: Vec<Op>,
     /// As they came, for messages.
     pub(crate) insns: Vec<Insn>,
+    /// Types it may allocate, by their BTF id.
+    pub(crate) local_types: Vec<(u32, Rc<LocalType>)>,
 }
 
 /// Why an op is bad.
@@ -186,7 +192,8 @@ pub(crate) fn decode(id: ProgId, image: ProgramImage, resolve: &dyn Fn(Reloc) ->
         ops.push(op);
     }
     ops.push(bad(PAST_END));
-    Prog { id, name: image.name, ops, insns: image.insns }
+    let local_types = image.local_types.into_iter().map(|(id, ty)| (id, Rc::new(ty))).collect();
+    Prog { id, name: image.name, ops, insns: image.insns, local_types }
 }
 
 struct Decoder<'a> {
@@ -266,7 +273,10 @@ impl Decoder<'_> {
 
     fn call(&self, at: usize, insn: Insn, callee: Callee, op: Op) -> Result<Op, u64> {
         if let Some(Reloc::Kfunc(id)) = self.reloc(at) {
-            return Ok(Op { code: Code::CallKfunc, imm: id.into(), ..op });
+            return Ok(match kfunc::index(id) {
+                Some(index) => Op { code: Code::CallCore, imm: index as u64, ..op },
+                None => Op { code: Code::CallKfunc, imm: id.into(), ..op },
+            });
         }
         Ok(match callee {
             Callee::Helper => match helper::index(insn.imm as u32) {

@@ -44,6 +44,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) depth: usize,
     /// `bpf_spin_lock` held.
     pub(crate) lock: Option<u64>,
+    /// Resilient spin locks held.
+    pub(crate) held_res: u32,
     pub(crate) may_goto_left: u32,
     budget: u64,
     /// Arguments that the entry was given.
@@ -72,6 +74,7 @@ impl<'a> Exec<'a> {
             frames: [frame; MAX_FRAMES],
             depth: 0,
             lock: None,
+            held_res: 0,
             may_goto_left: MAX_LOOPS,
             budget,
             entry_args: 5,
@@ -82,7 +85,15 @@ impl<'a> Exec<'a> {
 
     /// Runs from an instruction to the exit of its function.
     pub(crate) fn run(&mut self, insn: u32, args: [u64; 5]) -> Result<Run, Trap> {
-        let result = self.interpret(insn, args).and_then(|r0| match self.lock {
+        let result = self.interpret(insn, args);
+        let result = match result {
+            result if self.held_res == 0 => result,
+            result => {
+                self.release_res_locks();
+                result.and(Err(TrapKind::Lock("bpf_res_spin_lock is held at exit")))
+            }
+        };
+        let result = result.and_then(|r0| match self.lock {
             Some(_) => Err(TrapKind::Lock("bpf_spin_lock is held at exit")),
             None => Ok(r0),
         });

@@ -22,6 +22,10 @@ pub trait Host {
     /// Calls kfunc `id` (index in the kfunc table of `sextant-abi`). An `Err` ends the program: [`Trap::kfunc`], whose place the vm
     /// fills in, or the trap of a program that the kfunc ran. `vm.insns()` is exact.
     fn kfunc(&mut self, vm: &Vm, id: u32, args: [u64; 5]) -> Result<u64, Trap>;
+    /// A kfunc of the BPF core is about to run, which the vm itself has; `insns` as in `ktime_ns`. Its cost is the host's to charge.
+    fn core_kfunc(&mut self, insns: u64) {
+        let _ = insns;
+    }
     /// Arms timer at BPF address `timer` (its `bpf_timer`): absolute virtual time, CPU pinned or not.
     fn timer_start(&mut self, timer: u64, at_ns: u64, pinned: bool);
     /// Cancels; whether it was armed.

@@ -9,9 +9,9 @@ use sextant_bpf::opcode::{Alu, AtomicOp, Cond};
 use crate::decode::{Code, Op, REASONS, atomic_code, func_at, with_rows};
 use crate::error::{Fault, TrapKind};
 use crate::exec::{Exec, Frame};
-use crate::helper;
 use crate::region::{Region, load, store};
 use crate::sanitize::Written;
+use crate::{helper, kfunc};
 
 /// 64-bit arithmetic; `op` is a constant everywhere, so this folds to one case.
 #[inline(always)]
@@ -305,6 +305,10 @@ impl Exec<'_> {
                 Code::CallKfunc => {
                     let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
                     call_out!(self.call_kfunc(op.imm as u32, args));
+                }
+                Code::CallCore => {
+                    let args = [regs[1], regs[2], regs[3], regs[4], regs[5]];
+                    call_out!(kfunc::call(self, op.imm as usize, args));
                 }
                 Code::CallLocal => call_local!(op.off),
                 Code::CallReg => match func_at(regs[dst]) {

@@ -13,6 +13,7 @@ use crate::decode::{self, Prog};
 use crate::error::TrapKind;
 use crate::exec::{Exec, STACK_BLOCK};
 use crate::map::{DroppedKptr, KeyAt, Map, MapId, Timers};
+use crate::owned::Owned;
 use crate::region::{Region, RegionConfig, Zone};
 use crate::{Errno, Host, Trap};
 
@@ -57,6 +58,12 @@ pub struct Vm {
     pub(crate) timers: RefCell<Timers>,
     pub(crate) dead_timers: RefCell<Vec<u64>>,
     pub(crate) dropped_kptrs: RefCell<Vec<DroppedKptr>>,
+    /// Objects of programs' own, lists and trees.
+    pub(crate) owned: RefCell<Owned>,
+    /// Resilient spin locks that are held, in the order they were taken.
+    pub(crate) res_locks: RefCell<Vec<u64>>,
+    /// Words of the bit iterators with more than one, by the iterator's address.
+    pub(crate) bit_iters: RefCell<BTreeMap<u64, Vec<u64>>>,
     /// The timer whose callback runs.
     pub(crate) firing: Cell<Option<u64>>,
     /// Per-CPU variables: address of CPU 0's copy, distance of two copies.
@@ -86,6 +93,9 @@ impl Vm {
             timers: RefCell::default(),
             dead_timers: RefCell::default(),
             dropped_kptrs: RefCell::default(),
+            owned: RefCell::default(),
+            res_locks: RefCell::default(),
+            bit_iters: RefCell::default(),
             firing: Cell::new(None),
             percpu: RefCell::default(),
             stacks: RefCell::default(),

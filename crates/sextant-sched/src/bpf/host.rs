@@ -65,6 +65,11 @@ impl Host for KernelHost<'_> {
         }
     }
 
+    fn core_kfunc(&mut self, insns: u64) {
+        self.settle(insns);
+        self.s.charge(self.s.cfg.costs.kfunc_ns);
+    }
+
     fn timer_start(&mut self, timer: u64, at_ns: u64, _pinned: bool) {
         let cpu: CpuId = self.s.this_cpu;
         self.s.requests.push(Request::TimerArm { timer: TimerId(timer), cpu, at: Ns(at_ns) });

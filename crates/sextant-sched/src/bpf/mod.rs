@@ -28,7 +28,7 @@ use kfunc::Handler;
 
 /// Whether Sextant has a kfunc of that name; what our BTF lists follows from it.
 pub fn has_kfunc(name: &str) -> bool {
-    KfuncId::from_name(name).is_some_and(|id| kfunc::handler(id).is_some())
+    KfuncId::from_name(name).is_some_and(|id| kfunc::handler(id).is_some() || sextant_vm::is_core_kfunc(id))
 }
 
 /// A loaded scheduler: its programs in a vm.

@@ -2,13 +2,14 @@
 //!
 //! Mirrors resolve_pseudo_ldimm64 and add_subprogs of kernel/bpf/verifier.c, 7.3.
 
-use sextant_abi::{ProgramImage, Reloc, Subprog};
+use sextant_abi::tables::KfuncId;
+use sextant_abi::{LocalType, ProgramImage, Reloc, Subprog};
 use sextant_bpf::btf::{Btf, Kind, KindTag, TypeId, ext};
 use sextant_bpf::insn::{
     BPF_PSEUDO_BTF_ID, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, BPF_PSEUDO_MAP_FD, BPF_PSEUDO_MAP_IDX,
     BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE, Insn, is_ld_imm64,
 };
-use sextant_bpf::opcode::{Callee, Kind as Op, lookup};
+use sextant_bpf::opcode::{Alu, Callee, Kind as Op, Operand, lookup};
 
 use super::objects::ARRAY;
 use super::prog::Refusal;
@@ -46,7 +47,8 @@ impl Kernel {
         let (btf_id, subprogs) = self.subprogs(a, &name, &insns)?;
         let dead = vec![false; insns.len()];
         let probe_load = vec![false; insns.len()];
-        let image = ProgramImage { name, insns, relocs, subprogs, dead, probe_load };
+        let local_types = self.local_types(a, &insns, &relocs)?;
+        let image = ProgramImage { name, insns, relocs, subprogs, dead, probe_load, local_types };
         let image = self.fold(image)?;
         Ok(Resolved { image, btf_id, maps })
     }
@@ -83,6 +85,38 @@ impl Kernel {
             Some(Op::Call(Callee::Kfunc)) => self.kfunc(insn).map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// The structs of the program's BTF that its constants may name, if it allocates any: `bpf_obj_new` takes the type's id
+    /// as a constant, so a struct whose id nothing is set to is not allocated.
+    fn local_types(
+        &self,
+        a: &Attr,
+        insns: &[Insn],
+        relocs: &[(u32, Reloc)],
+    ) -> Result<Vec<(u32, LocalType)>, Refusal> {
+        let news = [KfuncId::bpf_obj_new.index(), KfuncId::bpf_obj_new_impl.index()];
+        let allocates = relocs.iter().any(|(_, r)| matches!(r, Reloc::Kfunc(id) if news.contains(id)));
+        let fd = a.u32(f::PROG_BTF_FD) as i32;
+        if !allocates || fd == 0 {
+            return Ok(Vec::new());
+        }
+        let object = self.btf_at(fd)?;
+        let constant = |insn: &Insn| match lookup(insn).map(|row| row.kind) {
+            Some(Op::Alu { op: Alu::Mov, operand: Operand::Imm, .. }) => Some(insn.imm as u32),
+            Some(Op::LdImm64(_)) if insn.src == 0 => Some(insn.imm as u32),
+            _ => None,
+        };
+        let mut ids: Vec<u32> = insns.iter().filter_map(constant).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let local = |id: u32| {
+            let is_struct = matches!(object.btf.kind(TypeId(id)), Kind::Struct { union: false, .. });
+            let size = u32::try_from(object.btf.size_of(TypeId(id)).ok()?).ok()?;
+            let fields = || self.special_fields(&object.btf, TypeId(id));
+            (is_struct && size > 0).then(|| (id, LocalType { size, fields: fields() }))
+        };
+        Ok(ids.into_iter().filter_map(local).collect())
     }
 
     /// The map of a descriptor in the instruction, or of an index into the call's `fd_array`.

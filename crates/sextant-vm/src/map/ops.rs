@@ -175,19 +175,8 @@ impl Vm {
 
     /// Ends what the special fields of a dying value own.
     fn drop_fields(&self, map: &Map, value: u64) {
-        for &(off, field) in &map.spec.fields {
-            let at = value + u64::from(off);
-            match field {
-                SpecialField::Timer => self.timer_drop(at),
-                SpecialField::Kptr { btf_id } => {
-                    let addr = self.region.load(at, 8);
-                    if addr != 0 {
-                        self.region.store(at, 8, 0);
-                        self.dropped_kptrs.borrow_mut().push(DroppedKptr { btf_id, addr });
-                    }
-                }
-                _ => {}
-            }
+        if !map.spec.fields.is_empty() {
+            self.drop_special(&map.spec.fields, value);
         }
     }
 

@@ -3,6 +3,8 @@
 use crate::Errno;
 use crate::map::MapId;
 
+pub use sextant_abi::SpecialField;
+
 pub use sextant_abi::tables::bpf::{
     BPF_F_CLONE, BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE,
     BPF_F_PRESERVE_ELEMS, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY, BPF_F_WRONLY_PROG, BPF_F_ZERO_SEED,
@@ -17,39 +19,6 @@ const ACCESS_MASK: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F
 const KMALLOC_MAX: u64 = 1 << 22;
 /// Largest per-CPU value, bytes.
 const PCPU_MIN_UNIT: u64 = 32 << 10;
-
-/// A field of a map value that the kernel keeps for itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum SpecialField {
-    Timer,
-    SpinLock,
-    ResSpinLock,
-    Wq,
-    RbRoot,
-    RbNode,
-    ListHead,
-    ListNode,
-    Refcount,
-    /// A pointer to a kernel object that the map owns.
-    Kptr {
-        /// BTF id of the pointed-to type.
-        btf_id: u32,
-    },
-}
-
-impl SpecialField {
-    /// Bytes.
-    pub const fn size(self) -> u32 {
-        match self {
-            SpecialField::SpinLock | SpecialField::Refcount => 4,
-            SpecialField::ResSpinLock | SpecialField::Kptr { .. } => 8,
-            SpecialField::Timer | SpecialField::Wq | SpecialField::RbRoot | SpecialField::ListHead => 16,
-            SpecialField::ListNode => 24,
-            SpecialField::RbNode => 32,
-        }
-    }
-}
 
 /// BPF_MAP_CREATE.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
