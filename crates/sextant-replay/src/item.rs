@@ -14,8 +14,10 @@ pub struct Item {
     pub cpu: u32,
     /// Events (indices) in order; the first is the input.
     pub body: Vec<usize>,
-    /// The event at which the class runs.
+    /// The event at which the class's entry begins.
     pub at: usize,
+    /// The event that matters most to other CPUs.
+    pub main: usize,
     /// A CPU that is just switching away from the task that this takes from it.
     pub left: Option<u32>,
 }
@@ -170,20 +172,83 @@ pub fn items(rec: &Recording) -> Vec<Item> {
 }
 
 fn close(rec: &Recording, cpu: u32, o: Open) -> Item {
-    let key = |i: usize| (weight(&rec.events[i], cpu), i);
-    let at = o.body.iter().copied().max_by_key(|&i| key(i)).filter(|&i| key(i).0 > 0).unwrap_or(o.body[0]);
-    // A task that its CPU is just switching away from is taken when that is over, but it is off its DSQ at once.
-    let left =
-        o.body.iter().map(|&i| (i, &rec.events[i])).find(|(i, e)| *i > at && e.name == "r2l").and_then(
-            |(r2l, e)| {
-                let src = e.num("scpu") as u32;
-                let leaves = |x: &Event| {
-                    x.name == "sched_switch" && x.cpu == src && Some(x.int("prev") as i32) == e.pid()
-                };
-                (rec.events[at].name == "rm" && rec.events[at..r2l].iter().any(leaves)).then_some(src)
-            },
-        );
-    Item { cpu, at, left, body: o.body }
+    let call = |i: &usize| rec.events[*i].name.starts_with("op_") || rec.events[*i].name.starts_with("k_");
+    let first = o.body.iter().skip(1).position(call).map_or(o.body.len(), |n| n + 2);
+    let at = meeting(rec, &o.body[..first]).unwrap_or(o.body[0]);
+    let main = meeting(rec, &o.body).unwrap_or(at);
+    Item { cpu, at, main, left: left(rec, &o.body[..first], at), body: o.body }
+}
+
+/// Where some events of a reaction meet other CPUs.
+pub fn meeting(rec: &Recording, events: &[usize]) -> Option<usize> {
+    let key = |i: usize| (weight(&rec.events[i], rec.events[i].cpu), i);
+    events.iter().copied().max_by_key(|&i| key(i)).filter(|&i| key(i).0 > 0)
+}
+
+/// A task that its CPU is just switching away from is taken when that is over, but it is off its DSQ at once: the CPU.
+pub fn left(rec: &Recording, events: &[usize], at: usize) -> Option<u32> {
+    let r2l = events.iter().copied().find(|&i| i > at && rec.events[i].name == "r2l")?;
+    let (pid, src) = (rec.events[r2l].pid(), rec.events[r2l].num("scpu") as u32);
+    let leaves = |x: &Event| x.name == "sched_switch" && x.cpu == src && Some(x.int("prev") as i32) == pid;
+    (rec.events[at].name == "rm" && src < rec.cpus && rec.events[at..r2l].iter().any(leaves)).then_some(src)
+}
+
+/// The items, as they are handed out.
+pub struct Queue {
+    items: Vec<Item>,
+    /// Handed out, by index.
+    done: Vec<bool>,
+    /// Everything before this is handed out.
+    first: usize,
+    /// Last events of items, ascending.
+    ends: Vec<usize>,
+    heads: Vec<usize>,
+    /// Events that have been followed.
+    pub followed: usize,
+}
+
+impl Queue {
+    /// All of a recording's.
+    pub fn new(rec: &Recording, items: Vec<Item>) -> Self {
+        let mut ends: Vec<usize> = items.iter().map(Item::last).collect();
+        let mut heads: Vec<usize> = items.iter().map(Item::head).collect();
+        ends.sort_unstable();
+        heads.sort_unstable();
+        debug_assert!(rec.events.len() >= items.len());
+        Self { done: vec![false; items.len()], items, first: 0, ends, heads, followed: 0 }
+    }
+
+    /// The next item that begins at or before event `at` and meets nobody behind `horizon`; one that does holds back the later
+    /// ones of its CPU.
+    pub fn next(&mut self, at: usize, horizon: usize) -> Option<Item> {
+        while self.done.get(self.first) == Some(&true) {
+            self.first += 1;
+        }
+        let mut held = Vec::new();
+        for i in self.first..self.items.len() {
+            let item = &self.items[i];
+            if item.at > at {
+                break;
+            }
+            if self.done[i] || held.contains(&item.cpu) {
+                continue;
+            }
+            if item.main > horizon {
+                held.push(item.cpu);
+                continue;
+            }
+            self.done[i] = true;
+            return Some(item.clone());
+        }
+        None
+    }
+
+    /// Whether no item is under way behind event `at`.
+    pub fn idle_after(&mut self, at: usize) -> bool {
+        let begun = self.heads.partition_point(|&h| h <= at);
+        let ended = self.ends.partition_point(|&e| e <= at);
+        begun == ended
+    }
 }
 
 /// How much it matters when this happens: 0 if no other CPU sees it or has a part in it; what succeeded counts for more than

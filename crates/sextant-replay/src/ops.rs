@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use sextant_abi::CpuId;
 use sextant_abi::types::{Cpumask, SCX_ENQ_DSQ_PRIQ};
@@ -11,7 +11,9 @@ use sextant_sched::ops::{Op, Ops, OpsParams};
 use sextant_sched::{Sched, TaskId};
 
 use crate::env;
+use crate::item;
 use crate::recording::{Event, Recording};
+use crate::replay::Replay;
 use crate::schedulers::Table;
 use crate::token::{Note, Token};
 
@@ -30,11 +32,20 @@ pub struct Script {
     pos: Cell<usize>,
     /// Results of kfuncs.
     notes: RefCell<Vec<Note>>,
+    /// Who runs the other CPUs meanwhile.
+    driver: Weak<Replay>,
+}
+
+/// What is under way, put aside while another CPU's entry runs.
+pub struct Saved {
+    body: Rc<[usize]>,
+    pos: usize,
+    notes: Vec<Note>,
 }
 
 impl Script {
     /// Nothing under way.
-    pub fn new(rec: Rc<Recording>) -> Self {
+    pub fn new(rec: Rc<Recording>, driver: Weak<Replay>) -> Self {
         let body: Rc<[usize]> = Rc::new([]);
         Self {
             rec,
@@ -42,7 +53,20 @@ impl Script {
             body: RefCell::new(body),
             pos: Cell::new(0),
             notes: RefCell::default(),
+            driver,
         }
+    }
+
+    /// Puts what is under way aside.
+    pub fn save(&self) -> Saved {
+        Saved { body: self.body.borrow().clone(), pos: self.pos.get(), notes: self.notes.take() }
+    }
+
+    /// Takes it up again.
+    pub fn restore(&self, saved: Saved) {
+        *self.body.borrow_mut() = saved.body;
+        self.pos.set(saved.pos);
+        *self.notes.borrow_mut() = saved.notes;
     }
 
     /// A reaction begins.
@@ -69,6 +93,7 @@ impl Script {
 
     /// Gives the class what the core knows in the events from `from` to the next op or kfunc.
     fn sync(&self, s: &mut Sched, from: usize) {
+        self.let_others(s, from);
         let mut clocked = Vec::new();
         for k in from.. {
             let Some(e) = self.at(k) else { break };
@@ -77,6 +102,25 @@ impl Script {
                 break;
             }
         }
+    }
+
+    /// The other CPUs go on to where the events after `from`, up to the next op or kfunc, meet them.
+    fn let_others(&self, s: &mut Sched, from: usize) {
+        let body = self.body.borrow().clone();
+        let Some(driver) = self.driver.upgrade().filter(|_| from > 0 && from < body.len()) else { return };
+        let called = |i: &usize| self.is_call(*i);
+        let end = body[from + 1..].iter().position(called).map_or(body.len(), |n| from + 2 + n);
+        let Some(until) = item::meeting(&self.rec, &body[from..end]) else { return };
+        if let Some(cpu) = item::left(&self.rec, &body[from..end], until) {
+            let rq = &mut s.rqs[cpu as usize];
+            rq.curr = rq.idle;
+        }
+        driver.let_others(s, until);
+    }
+
+    fn is_call(&self, i: usize) -> bool {
+        let name = &self.rec.events[i].name;
+        name.starts_with("op_") || name.starts_with("k_")
     }
 
     fn note(&self, s: &Sched, kind: &str, what: String) {

@@ -145,6 +145,16 @@ impl Sched {
         self.update_curr_scx(cpu);
     }
 
+    /// Runs entries of other CPUs while an op of this one is being called.
+    pub fn replay_nested(&mut self, f: impl FnOnce(&mut Sched)) {
+        let (events, ctx) = (std::mem::take(&mut self.events), std::mem::take(&mut self.ext.ctx));
+        let probes = self.probes.as_mut().map(std::mem::take);
+        let (cpu, now) = (self.this_cpu, self.now);
+        f(self);
+        (self.this_cpu, self.now) = (cpu, now);
+        (self.events, self.ext.ctx, self.probes) = (events, ctx, probes);
+    }
+
     /// Forgets what the last entry left for the machine to do.
     pub fn replay_drain(&mut self) {
         self.requests.clear();
