@@ -72,6 +72,7 @@ pub fn replay(rec: Recording) -> Result<Report, ReplayError> {
             loading: Cell::new(false),
             attached: Cell::new(false),
             cgroups: RefCell::default(),
+            horizon: Cell::new(usize::MAX),
             foreign: Cell::new([0; EVENTS.len()]),
             report: RefCell::default(),
         }
@@ -95,6 +96,8 @@ pub struct Replay {
     attached: Cell<bool>,
     /// Objects of cgroups by id.
     cgroups: RefCell<BTreeMap<u64, u64>>,
+    /// Where the entry under way goes on.
+    horizon: Cell<usize>,
     /// What nested entries added to the counters while the one under way ran.
     foreign: Cell<[i64; EVENTS.len()]>,
     report: RefCell<Report>,
@@ -103,7 +106,7 @@ pub struct Replay {
 impl Replay {
     fn run(&self, s: &mut Sched) {
         for i in 0..self.rec.events.len() {
-            self.advance(s, i, usize::MAX);
+            self.advance(s, i);
             if self.attached.get() && self.queue.borrow_mut().idle_after(i) {
                 self.check_state(s, i);
             }
@@ -111,8 +114,8 @@ impl Replay {
     }
 
     /// Follows the recording up to and including event `until`: the model, and the items that begin there. An item that matters
-    /// most behind `horizon`, where the entry under way goes on, waits for that.
-    fn advance(&self, s: &mut Sched, until: usize, horizon: usize) {
+    /// most behind where the entry under way goes on waits for that.
+    fn advance(&self, s: &mut Sched, until: usize) {
         loop {
             let at = self.queue.borrow().followed;
             if at > until {
@@ -121,20 +124,25 @@ impl Replay {
             self.model.borrow_mut().apply(&self.rec.events[at]);
             self.queue.borrow_mut().followed = at + 1;
             loop {
-                let next = self.queue.borrow_mut().next(at, horizon);
+                let next = self.queue.borrow_mut().next(at, self.horizon.get());
                 let Some(item) = next else { break };
                 self.item(s, &item);
             }
         }
     }
 
-    /// Lets the other CPUs go on to event `until` while an op of this CPU is being played.
+    /// Lets the other CPUs go on to event `until` while an op of this CPU is being played, but not past where an entry around
+    /// this one waits to go on.
     pub fn let_others(&self, s: &mut Sched, until: usize) {
+        let outer_horizon = self.horizon.get();
+        let until = until.min(outer_horizon);
         if self.queue.borrow().followed > until {
             return;
         }
         let outer = self.script.save();
-        s.replay_nested(|s| self.advance(s, until, until));
+        self.horizon.set(until);
+        s.replay_nested(|s| self.advance(s, until));
+        self.horizon.set(outer_horizon);
         self.script.restore(outer);
     }
 
