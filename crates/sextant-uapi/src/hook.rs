@@ -272,7 +272,9 @@ pub extern "C" fn sextant_setrlimit(_resource: c_int, _limit: *const c_void) -> 
     0
 }
 
-/// libbpf's mmap(2). A fixed mapping of an arena may not replace anything of ours: the address comes from the object file.
+/// libbpf's mmap(2). An arena's fixed address comes from the object file, and nobody here follows it (programs see it as a
+/// number, libbpf only writes initial values through what it gets): it goes where there is room. No other fixed mapping
+/// may replace anything of ours either, but for the initial image of a map.
 ///
 /// # Safety
 /// As mmap(2).
@@ -285,7 +287,10 @@ pub unsafe extern "C" fn sextant_mmap(
     fd: c_int,
     offset: i64,
 ) -> *mut c_void {
-    let mut flags = flags;
+    let (mut addr, mut flags) = (addr, flags);
+    if kernel::current().is_some_and(|k| k.is_arena(fd)) {
+        (addr, flags) = (ptr::null_mut(), flags & !libc::MAP_FIXED);
+    }
     let fixed = flags & libc::MAP_FIXED != 0;
     if fixed && kernel::current().is_none_or(|k| !k.may_replace_mapping(fd)) {
         flags = flags & !libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE;

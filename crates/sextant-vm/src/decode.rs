@@ -9,6 +9,7 @@ use std::rc::Rc;
 use sextant_abi::{Insn, LocalType, ProgramImage, Reloc};
 use sextant_bpf::opcode::{self, Alu, AtomicOp, Callee, Cond, Kind, Operand, Order};
 
+use crate::arena::ArenaUse;
 use crate::vm::ProgId;
 use crate::{helper, kfunc};
 
@@ -59,6 +60,8 @@ macro_rules! define_codes {
             Neg, Neg32,
             /// Sign-extend the low `imm` bits.
             MovSx, MovSx32,
+            /// Arena pointer to BPF address in the window `imm`; to user address with the high half `imm`.
+            CastKern, CastUser,
             /// Byte order, by `imm`: see [`end_code`].
             End,
             /// Atomic, by `imm`: see [`atomic_code`].
@@ -141,10 +144,12 @@ pub(crate) struct Prog {
     pub(crate) insns: Vec<Insn>,
     /// Types it may allocate, by their BTF id.
     pub(crate) local_types: Vec<(u32, Rc<LocalType>)>,
+    /// Its arena.
+    pub(crate) arena: Option<ArenaUse>,
 }
 
 /// Why an op is bad.
-pub(crate) const REASONS: [&str; 8] = [
+pub(crate) const REASONS: [&str; 9] = [
     "past the end of the program",
     "unknown instruction",
     "no such register",
@@ -152,7 +157,8 @@ pub(crate) const REASONS: [&str; 8] = [
     "jump out of the program",
     "the second slot of ld_imm64",
     "refers to a map, function, variable or kfunc that was not resolved",
-    "not supported (packet access, arena)",
+    "not supported (packet access)",
+    "addr_space_cast in a program that uses no arena",
 ];
 const PAST_END: u64 = 0;
 const UNKNOWN: u64 = 1;
@@ -162,6 +168,7 @@ const BAD_JUMP: u64 = 4;
 const SECOND_SLOT: u64 = 5;
 const UNRESOLVED: u64 = 6;
 const UNSUPPORTED: u64 = 7;
+const NO_ARENA: u64 = 8;
 
 /// A function of a program as the number a program holds: tag, program, slot.
 const FUNC_TAG: u64 = 0xffff_a000_0000_0000;
@@ -182,9 +189,14 @@ const fn bad(reason: u64) -> Op {
 }
 
 /// Decodes an image; `resolve` gives the address that a relocation stands for.
-pub(crate) fn decode(id: ProgId, image: ProgramImage, resolve: &dyn Fn(Reloc) -> Option<u64>) -> Prog {
+pub(crate) fn decode(
+    id: ProgId,
+    image: ProgramImage,
+    arena: Option<ArenaUse>,
+    resolve: &dyn Fn(Reloc) -> Option<u64>,
+) -> Prog {
     let mut ops = Vec::with_capacity(image.insns.len() + 1);
-    let decoder = Decoder { image: &image, resolve };
+    let decoder = Decoder { image: &image, resolve, arena };
     let mut second = false;
     for at in 0..image.insns.len() {
         let op = if second { bad(SECOND_SLOT) } else { decoder.op(at).unwrap_or_else(bad) };
@@ -193,12 +205,13 @@ pub(crate) fn decode(id: ProgId, image: ProgramImage, resolve: &dyn Fn(Reloc) ->
     }
     ops.push(bad(PAST_END));
     let local_types = image.local_types.into_iter().map(|(id, ty)| (id, Rc::new(ty))).collect();
-    Prog { id, name: image.name, ops, insns: image.insns, local_types }
+    Prog { id, name: image.name, ops, insns: image.insns, local_types, arena }
 }
 
 struct Decoder<'a> {
     image: &'a ProgramImage,
     resolve: &'a dyn Fn(Reloc) -> Option<u64>,
+    arena: Option<ArenaUse>,
 }
 
 impl Decoder<'_> {
@@ -267,7 +280,15 @@ impl Decoder<'_> {
             Kind::MayGoto => Op { code: Code::MayGoto, off: self.target(at, insn.off.into())?, ..op },
             Kind::Call(callee) => self.call(at, insn, callee, op)?,
             Kind::Exit => Op { code: Code::Exit, ..op },
-            Kind::AddrSpaceCast | Kind::LdSkb { .. } => return Err(UNSUPPORTED),
+            Kind::AddrSpaceCast => {
+                let arena = self.arena.ok_or(NO_ARENA)?;
+                match insn.imm {
+                    1 => Op { code: Code::CastKern, imm: arena.window, ..op },
+                    0x1_0000 => Op { code: Code::CastUser, imm: arena.user_high, ..op },
+                    _ => return Err(UNKNOWN),
+                }
+            }
+            Kind::LdSkb { .. } => return Err(UNSUPPORTED),
         })
     }
 
@@ -307,6 +328,7 @@ fn writes_dst(kind: Kind) -> bool {
         Kind::Alu { .. }
             | Kind::Neg { .. }
             | Kind::MovSx { .. }
+            | Kind::AddrSpaceCast
             | Kind::End { .. }
             | Kind::LdImm64(_)
             | Kind::Load { .. }

@@ -31,6 +31,7 @@ errnos! {
     ENOSPC = 28;
     ERANGE = 34;
     EDEADLK = 35;
+    EOPNOTSUPP = 95;
     ENOTSUPP = 524;
 }
 
@@ -52,6 +53,8 @@ pub enum Why {
     ReadOnly,
     /// A store to a field of a `task_struct` that a scheduler may not write.
     TaskField,
+    /// A page of an arena that nobody allocated.
+    ArenaPage,
     /// `--sanitize`: no live object there (freed, or between objects).
     NoObject,
     /// `--sanitize`: runs over the end of the object it starts in.
@@ -80,6 +83,7 @@ impl fmt::Display for Fault {
             Why::Unmapped => "behind the memory allocated there",
             Why::ReadOnly => "read-only for programs",
             Why::TaskField => "a task_struct field that a scheduler may not write",
+            Why::ArenaPage => "a page of the arena that is not allocated",
             Why::NoObject => "no live object there (freed?)",
             Why::PastObject => "over the end of the object",
         };

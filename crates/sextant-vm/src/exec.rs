@@ -9,7 +9,7 @@ use sextant_abi::{Mem, Reloc};
 
 use crate::decode::{self, Prog};
 use crate::error::TrapKind;
-use crate::map::{KeyAt, MapId};
+use crate::map::{KeyAt, Kind, MapId};
 use crate::region::Region;
 use crate::sanitize::Written;
 use crate::vm::{ProgId, Run};
@@ -190,7 +190,13 @@ impl Vm {
     pub(crate) fn reloc_addr(&self, prog: ProgId, reloc: Reloc) -> Option<u64> {
         match reloc {
             Reloc::Map(id) => self.map_addr(MapId(id)),
-            Reloc::MapValue(id, off) => self.map_value_addr(MapId(id), off),
+            Reloc::MapValue(id, off) => match &self.map(MapId(id))?.kind {
+                // A program gets the address that user space has.
+                Kind::Arena(arena) => {
+                    (u64::from(off) < arena.len()).then(|| arena.user_start + u64::from(off))
+                }
+                _ => self.map_value_addr(MapId(id), off),
+            },
             Reloc::Func(insn) => Some(decode::func_addr(prog, insn)),
             Reloc::Addr(addr) => Some(addr),
             Reloc::Kfunc(_) => None,

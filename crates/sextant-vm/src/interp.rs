@@ -6,6 +6,7 @@
 
 use sextant_bpf::opcode::{Alu, AtomicOp, Cond};
 
+use crate::arena::Refused;
 use crate::decode::{Code, Op, REASONS, atomic_code, func_at, with_rows};
 use crate::error::{Fault, TrapKind};
 use crate::exec::{Exec, Frame};
@@ -127,8 +128,7 @@ fn mem_store<const SAN: bool>(region: &Region, addr: u64, size: u32, val: u64) -
 }
 
 /// An atomic read-modify-write: old value. Programs run one at a time, so plain accesses are atomic enough.
-fn atomic<const SAN: bool>(region: &Region, op: &Op, regs: &mut [u64; 16]) -> Result<(), Fault> {
-    let addr = regs[(op.dst & 15) as usize].wrapping_add(op.off as i64 as u64);
+fn atomic<const SAN: bool>(region: &Region, op: &Op, addr: u64, regs: &mut [u64; 16]) -> Result<(), Fault> {
     let size = (op.imm & 15) as u32;
     let ptr = region.wall::<true>(addr, size.into())?;
     if SAN {
@@ -158,7 +158,7 @@ fn atomic<const SAN: bool>(region: &Region, op: &Op, regs: &mut [u64; 16]) -> Re
 }
 
 macro_rules! dispatch {
-    ({ $op:ident, $dst:ident, $src:ident, $regs:ident, $pc:ident, $region:ident, $san:ident, $fail:ident, { $($rest:tt)* } }
+    ({ $self:ident, $op:ident, $dst:ident, $src:ident, $regs:ident, $pc:ident, $region:ident, $san:ident, $fail:ident, { $($rest:tt)* } }
         alu { $($alu:ident $ak:ident $ax:ident $ak32:ident $ax32:ident;)* }
         jump { $($cond:ident $jk:ident $jx:ident $jk32:ident $jx32:ident;)* }
         load { $(($lsize:literal, $signed:literal, $probe:literal) $load:ident;)* }
@@ -185,20 +185,28 @@ macro_rules! dispatch {
                         Ok(val) if $signed => $regs[$dst] = sign_extend(val, $lsize * 8),
                         Ok(val) => $regs[$dst] = val,
                         Err(_) if $probe => $regs[$dst] = 0,
-                        Err(fault) => $fail!(fault.into()),
+                        Err(fault) => match $self.load_refused(fault) {
+                            Ok(val) if $signed => $regs[$dst] = sign_extend(val, $lsize * 8),
+                            Ok(val) => $regs[$dst] = val,
+                            Err(fault) => $fail!(fault.into()),
+                        },
                     }
                 }
             )*
             $(
                 Code::$sk => {
                     let addr = $regs[$dst].wrapping_add($op.off as i64 as u64);
-                    if let Err(fault) = mem_store::<$san>($region, addr, $size, $op.imm) {
+                    if let Err(fault) = mem_store::<$san>($region, addr, $size, $op.imm)
+                        && let Err(fault) = $self.store_refused(fault, $op.imm)
+                    {
                         $fail!(fault.into());
                     }
                 }
                 Code::$sx => {
                     let addr = $regs[$dst].wrapping_add($op.off as i64 as u64);
-                    if let Err(fault) = mem_store::<$san>($region, addr, $size, $regs[$src]) {
+                    if let Err(fault) = mem_store::<$san>($region, addr, $size, $regs[$src])
+                        && let Err(fault) = $self.store_refused(fault, $regs[$src])
+                    {
                         $fail!(fault.into());
                     }
                 }
@@ -278,7 +286,7 @@ impl Exec<'_> {
             }
             // Registers are below 16 by construction; the mask says so to the compiler.
             let (dst, src) = ((op.dst & 15) as usize, (op.src & 15) as usize);
-            with_rows!(dispatch! { op, dst, src, regs, pc, region, SAN, fail, {
+            with_rows!(dispatch! { self, op, dst, src, regs, pc, region, SAN, fail, {
                 Code::LdImm64 => {
                     regs[dst] = op.imm;
                     pc += 1;
@@ -287,9 +295,20 @@ impl Exec<'_> {
                 Code::Neg32 => regs[dst] = (regs[dst] as u32).wrapping_neg().into(),
                 Code::MovSx => regs[dst] = sign_extend(regs[src], op.imm as u32),
                 Code::MovSx32 => regs[dst] = sign_extend(regs[src], op.imm as u32) as u32 as u64,
+                Code::CastKern => {
+                    let low = regs[src] & 0xffff_ffff;
+                    regs[dst] = if low == 0 { 0 } else { op.imm | low };
+                }
+                Code::CastUser => {
+                    let low = regs[src] & 0xffff_ffff;
+                    regs[dst] = if low == 0 { 0 } else { op.imm | low };
+                }
                 Code::End => regs[dst] = byte_order(op.imm, regs[dst]),
                 Code::Atomic => {
-                    if let Err(fault) = atomic::<SAN>(region, op, &mut regs) {
+                    let addr = regs[dst].wrapping_add(op.off as i64 as u64);
+                    if let Err(fault) = atomic::<SAN>(region, op, addr, &mut regs)
+                        && let Err(fault) = self.atomic_refused(fault, op, &mut regs)
+                    {
                         fail!(fault.into());
                     }
                 }
@@ -331,6 +350,34 @@ impl Exec<'_> {
                 Code::CallUnknown => fail!(helper::unknown(op.imm as u32)),
                 Code::Bad => fail!(TrapKind::BadInsn(REASONS[op.imm as usize % REASONS.len()])),
             } });
+        }
+    }
+
+    /// A load that the wall refused: perhaps the arena's.
+    #[cold]
+    fn load_refused(&mut self, fault: Fault) -> Result<u64, Fault> {
+        match self.refused(fault) {
+            Refused::Retry(addr) => self.region.bpf_load(addr, fault.size),
+            Refused::Absorbed => Ok(0),
+            Refused::Trap(fault) => Err(fault),
+        }
+    }
+
+    #[cold]
+    fn store_refused(&mut self, fault: Fault, val: u64) -> Result<(), Fault> {
+        match self.refused(fault) {
+            Refused::Retry(addr) => self.region.bpf_store(addr, fault.size, val),
+            Refused::Absorbed => Ok(()),
+            Refused::Trap(fault) => Err(fault),
+        }
+    }
+
+    #[cold]
+    fn atomic_refused(&mut self, fault: Fault, op: &Op, regs: &mut [u64; 16]) -> Result<(), Fault> {
+        match self.refused(fault) {
+            Refused::Retry(addr) => atomic::<false>(self.region, op, addr, regs),
+            Refused::Absorbed => Ok(()),
+            Refused::Trap(fault) => Err(fault),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod host;
 pub mod map;
 pub mod region;
 
+mod arena;
 mod decode;
 mod exec;
 mod helper;

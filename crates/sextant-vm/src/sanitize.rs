@@ -24,7 +24,12 @@ macro_rules! define_sets {
             let (dst, src) = (1 << op.dst, 1 << op.src);
             match op.code {
                 Code::MovK | Code::MovK32 | Code::LdImm64 => (0, dst),
-                Code::MovX | Code::MovX32 | Code::MovSx | Code::MovSx32 => (src, dst),
+                Code::MovX
+                | Code::MovX32
+                | Code::MovSx
+                | Code::MovSx32
+                | Code::CastKern
+                | Code::CastUser => (src, dst),
                 $(Code::$ak | Code::$ak32 => (dst, dst), Code::$ax | Code::$ax32 => (dst | src, dst),)*
                 $(Code::$jk | Code::$jk32 => (dst, 0), Code::$jx | Code::$jx32 => (dst | src, 0),)*
                 $(Code::$load => (src, dst),)*

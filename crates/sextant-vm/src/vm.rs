@@ -7,8 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sextant_abi::{Mem, ProgramImage};
+use sextant_abi::{Mem, ProgramImage, Reloc};
 
+use crate::arena::ArenaUse;
 use crate::decode::{self, Prog};
 use crate::error::TrapKind;
 use crate::exec::{Exec, STACK_BLOCK};
@@ -64,6 +65,8 @@ pub struct Vm {
     pub(crate) res_locks: RefCell<Vec<u64>>,
     /// Words of the bit iterators with more than one, by the iterator's address.
     pub(crate) bit_iters: RefCell<BTreeMap<u64, Vec<u64>>>,
+    /// Faults in arenas so far.
+    pub(crate) arena_reports: Cell<u32>,
     /// The timer whose callback runs.
     pub(crate) firing: Cell<Option<u64>>,
     /// Per-CPU variables: address of CPU 0's copy, distance of two copies.
@@ -96,6 +99,7 @@ impl Vm {
             owned: RefCell::default(),
             res_locks: RefCell::default(),
             bit_iters: RefCell::default(),
+            arena_reports: Cell::new(0),
             firing: Cell::new(None),
             percpu: RefCell::default(),
             stacks: RefCell::default(),
@@ -144,8 +148,17 @@ impl Vm {
         let mut progs = self.progs.borrow_mut();
         let id = ProgId(progs.len() as u32);
         let map_addr = |reloc| self.reloc_addr(id, reloc);
-        progs.push(Some(Rc::new(decode::decode(id, image, &map_addr))));
+        let arena = self.arena_use(&image);
+        progs.push(Some(Rc::new(decode::decode(id, image, arena, &map_addr))));
         id
+    }
+
+    /// The arena of a program, which has at most one.
+    fn arena_use(&self, image: &ProgramImage) -> Option<ArenaUse> {
+        image.relocs.iter().find_map(|(_, reloc)| match *reloc {
+            Reloc::Map(id) | Reloc::MapValue(id, _) => self.map(MapId(id))?.arena_use(),
+            _ => None,
+        })
     }
 
     /// Drops a program. A run that is under way ends normally.

@@ -6,7 +6,8 @@ mod host;
 use std::time::{Duration, Instant};
 
 use host::TestHost;
-use sextant_abi::{Insn, Mem, ObjKind, ProgramImage, Reloc};
+use sextant_abi::tables::KfuncId;
+use sextant_abi::{Insn, LocalType, Mem, ObjKind, ProgramImage, Reloc};
 use sextant_bpf::opcode::{DST, IMM, Kind, OFF, SRC, TABLE};
 use sextant_vm::map::*;
 use sextant_vm::{MapSpec, ProgId, SpecialField, Vm, VmConfig};
@@ -23,6 +24,41 @@ impl Random {
 const HELPERS: [i32; 40] = [
     1, 2, 3, 4, 5, 6, 7, 8, 14, 16, 35, 42, 45, 87, 88, 89, 93, 94, 112, 113, 114, 115, 118, 125, 153, 154,
     156, 157, 158, 160, 164, 165, 169, 170, 171, 172, 177, 181, 182, 194,
+];
+
+/// The vm's own kfuncs.
+const CORE: &[KfuncId] = &[
+    KfuncId::bpf_obj_new,
+    KfuncId::bpf_obj_drop,
+    KfuncId::bpf_refcount_acquire,
+    KfuncId::bpf_list_push_front,
+    KfuncId::bpf_list_push_back,
+    KfuncId::bpf_list_add,
+    KfuncId::bpf_list_pop_front,
+    KfuncId::bpf_list_del,
+    KfuncId::bpf_list_back,
+    KfuncId::bpf_rbtree_add,
+    KfuncId::bpf_rbtree_remove,
+    KfuncId::bpf_rbtree_first,
+    KfuncId::bpf_rbtree_left,
+    KfuncId::bpf_res_spin_lock,
+    KfuncId::bpf_res_spin_unlock,
+    KfuncId::bpf_local_irq_save,
+    KfuncId::bpf_iter_bits_new,
+    KfuncId::bpf_iter_bits_next,
+    KfuncId::bpf_iter_bits_destroy,
+    KfuncId::bpf_strcmp,
+    KfuncId::bpf_strlen,
+    KfuncId::bpf_strstr,
+    KfuncId::bpf_strspn,
+    KfuncId::bpf_arena_alloc_pages,
+    KfuncId::bpf_arena_free_pages,
+    KfuncId::bpf_arena_reserve_pages,
+    KfuncId::bpf_map_sum_elem_count,
+    KfuncId::bpf_wq_init,
+    KfuncId::bpf_wq_set_callback,
+    KfuncId::bpf_wq_start,
+    KfuncId::bpf_timer_cancel_async,
 ];
 
 fn insn(random: &mut Random, len: u64) -> Insn {
@@ -72,12 +108,22 @@ fn make_maps(vm: &Vm) -> Vec<u32> {
         MapSpec { key_size: 4, value_size: 40, max_entries: 4, has_value_btf: true, ..MapSpec::default() };
     let fields =
         vec![(0, SpecialField::SpinLock), (8, SpecialField::Timer), (24, SpecialField::Kptr { btf_id: 1 })];
+    let roots =
+        vec![(0, SpecialField::ListHead), (16, SpecialField::RbRoot), (32, SpecialField::Kptr { btf_id: 0 })];
     [
         MapSpec { map_type: BPF_MAP_TYPE_ARRAY, fields: fields.clone(), ..base.clone() },
         MapSpec { map_type: BPF_MAP_TYPE_HASH, fields, ..base.clone() },
         MapSpec { map_type: BPF_MAP_TYPE_LRU_HASH, ..base.clone() },
         MapSpec { map_type: BPF_MAP_TYPE_PERCPU_HASH, ..base.clone() },
         MapSpec { map_type: BPF_MAP_TYPE_QUEUE, key_size: 0, ..base.clone() },
+        MapSpec { map_type: BPF_MAP_TYPE_ARRAY, fields: roots, ..base.clone() },
+        MapSpec {
+            map_type: BPF_MAP_TYPE_ARENA,
+            key_size: 0,
+            value_size: 0,
+            flags: BPF_F_MMAPABLE,
+            ..base.clone()
+        },
         MapSpec { map_type: BPF_MAP_TYPE_TASK_STORAGE, max_entries: 0, flags: BPF_F_NO_PREALLOC, ..base },
     ]
     .iter()
@@ -111,9 +157,27 @@ fn program(random: &mut Random, maps: &[u32], task: u64) -> ProgramImage {
     }
     insns.push(Insn { code: 0xb7, ..Insn::default() }); // r0 = 0
     let len = 4 + random.below(24);
+    // An owned object in r6 now and then: its node is what lists and trees take.
+    if random.below(2) == 0 {
+        let new = [(0xb7, 1, 0, 1), (0x85, 0, 2, 1), (0xbf, 6, 0, 0), (0xbf, 1, 9, 0), (0xbf, 2, 6, 0)];
+        let at = insns.len() as u32 + 1;
+        insns.extend(new.map(|(code, dst, src, imm)| Insn { code, dst, src, imm, ..Insn::default() }));
+        relocs.push((at, Reloc::Kfunc(KfuncId::bpf_obj_new.index())));
+        insns.push(Insn { code: 0x07, dst: 2, imm: random.below(3) as i32 * 24, ..Insn::default() });
+    }
+    let body = insns.len();
     insns.extend((0..len).map(|_| insn(random, len)));
+    for (at, insn) in insns.iter_mut().enumerate().skip(body) {
+        if insn.code == 0x85 && insn.src != 1 && random.below(2) == 0 || random.below(40) == 0 {
+            *insn = Insn { code: 0x85, src: 2, imm: 1, ..Insn::default() };
+            let id = CORE[random.below(CORE.len() as u64) as usize];
+            relocs.push((at as u32, Reloc::Kfunc(id.index())));
+        }
+    }
     insns.push(Insn { code: 0x95, ..Insn::default() });
-    ProgramImage { name: "hostile".to_owned(), insns, relocs, ..ProgramImage::default() }
+    let fields = vec![(0, SpecialField::ListNode), (24, SpecialField::RbNode), (56, SpecialField::Refcount)];
+    let local_types = vec![(1, LocalType { size: 64, fields })];
+    ProgramImage { name: "hostile".to_owned(), insns, relocs, local_types, ..ProgramImage::default() }
 }
 
 fn new_vm(sanitize: bool) -> (Vm, Vec<u32>, TestHost) {
@@ -132,7 +196,7 @@ fn random_programs_return_or_trap() {
     let mut random = Random(7);
     let (mut ended, mut both) = (0, 0);
     let start = Instant::now();
-    for round in 0..200 {
+    for round in 0..1_500 {
         if start.elapsed() > Duration::from_secs(20) {
             panic!("round {round}: too slow to be bounded by the budget");
         }

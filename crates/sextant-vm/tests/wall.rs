@@ -54,7 +54,8 @@ fn every_zone_ends_where_its_memory_ends() {
         assert_eq!(why(&vm, base + len - 7, 8, Access::Read), Some(Why::Unmapped), "straddles the end");
         assert_eq!(why(&vm, base + len, 1, Access::Read), Some(Why::Unmapped));
     }
-    for zone in [Zone::Stack, Zone::Heap, Zone::Arena] {
+    assert_eq!(why(&vm, Zone::Arena.start(), 1, Access::Read), Some(Why::ArenaPage));
+    for zone in [Zone::Stack, Zone::Heap] {
         assert_eq!(why(&vm, zone.start(), 1, Access::Read), Some(Why::Unmapped), "{zone:?} is empty");
         assert_eq!(why(&vm, zone.start(), 1, Access::Write), Some(Why::Unmapped));
     }

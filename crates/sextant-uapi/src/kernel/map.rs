@@ -7,7 +7,7 @@ use sextant_abi::Mem;
 use sextant_bpf::btf::TypeId;
 use sextant_vm::{MapSpec, SpecialField};
 
-use super::objects::{ARENA, ARRAY, MapObject, Object, STRUCT_OPS};
+use super::objects::{ARRAY, MapObject, Object, STRUCT_OPS};
 use super::{Kernel, fd};
 use crate::attr::{Attr, batch, cmd, elem, map_create as f};
 use crate::errno::Errno;
@@ -160,7 +160,7 @@ impl Kernel {
             s.flags,
             if s.max_entries == 0 && !matches!(s.map_type, 24 | 28 | 29 | 32) {
                 format!(": it has no size in the object; set it with --set map:{}.max_entries=N", s.name)
-            } else if matches!(s.map_type, 3 | 4 | 7 | 8 | 11 | 14..=21 | 24 | 25 | 27 | 28 | 30 | 31 | ARENA..) {
+            } else if matches!(s.map_type, 3 | 4 | 7 | 8 | 11 | 14..=21 | 24 | 25 | 27 | 28 | 30 | 31 | 34..) {
                 format!(": Sextant does not have {what} maps yet")
             } else {
                 String::new()

@@ -211,15 +211,20 @@ impl Kernel {
     }
 
     /// Whether a fixed mapping of this descriptor may replace what is there: yes for the initial image of a map, which libbpf
-    /// mapped itself; no for an arena, whose address comes from the object file.
+    /// mapped itself.
     pub(crate) fn may_replace_mapping(&self, fd: i32) -> bool {
         matches!(self.map_at(fd), Ok(map) if !map.is_arena())
     }
 
+    /// Whether a descriptor is an arena.
+    pub(crate) fn is_arena(&self, fd: i32) -> bool {
+        self.map_at(fd).is_ok_and(|map| map.is_arena())
+    }
+
     pub(crate) fn note_refused_mapping(&self, addr: u64, len: u64) {
         let mut text = String::new();
-        let _ = write!(text, "the arena's address range {addr:#x}..{:#x} ", addr.saturating_add(len));
-        text += "is in use in this process; compile the object with another map_extra";
+        let _ = write!(text, "mapping {addr:#x}..{:#x} is refused: ", addr.saturating_add(len));
+        text += "the address range is in use in this process";
         self.note(text);
     }
 

@@ -3,6 +3,7 @@
 //! Everything else goes to [`Host::kfunc`](crate::Host::kfunc). Names and numbers are `sextant-abi`'s table. An `Err` ends the
 //! program: it is for what a verifier would have refused. Mirrors kernel/bpf/{helpers,arena,rqspinlock,map_iter}.c, 7.3.
 
+mod arena;
 mod bits;
 mod lock;
 mod object;
@@ -73,6 +74,9 @@ static IMPLEMENTED: &[(KfuncId, KfuncFn)] = &[
     (KfuncId::bpf_map_sum_elem_count, object::sum_elem_count),
     (KfuncId::bpf_rdonly_cast, object::cast),
     (KfuncId::bpf_cast_to_kern_ctx, object::cast),
+    (KfuncId::bpf_arena_alloc_pages, arena::alloc_pages),
+    (KfuncId::bpf_arena_free_pages, arena::free_pages),
+    (KfuncId::bpf_arena_reserve_pages, arena::reserve_pages),
     (KfuncId::bpf_timer_cancel_async, timer::cancel_async),
     (KfuncId::bpf_wq_init, timer::wq_init),
     (KfuncId::bpf_wq_set_callback, timer::wq_set_callback),

@@ -23,6 +23,10 @@ mod syscall;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::arena::ArenaUse;
+use crate::region::Arena;
 
 pub(crate) use array::Array;
 pub(crate) use hash::Hash;
@@ -72,6 +76,8 @@ pub(crate) enum Kind {
     Queue(RefCell<Queue>),
     /// TASK_STORAGE, CGRP_STORAGE.
     Storage(RefCell<Storage>),
+    /// ARENA.
+    Arena(Rc<Arena>),
     /// STRUCT_OPS: bytes that no program sees.
     Blob(RefCell<Vec<u8>>),
 }
@@ -89,6 +95,15 @@ impl Map {
     /// Whether the values are other maps.
     pub(crate) fn is_of_maps(&self) -> bool {
         matches!(self.spec.map_type, BPF_MAP_TYPE_ARRAY_OF_MAPS | BPF_MAP_TYPE_HASH_OF_MAPS)
+    }
+
+    /// What a program that uses this arena goes by.
+    pub(crate) fn arena_use(&self) -> Option<ArenaUse> {
+        let Kind::Arena(arena) = &self.kind else { return None };
+        let user_window = arena.user_start & !0xffff_ffff;
+        let converts = self.spec.flags & BPF_F_NO_USER_CONV == 0;
+        let user_high = if converts { user_window } else { 0 };
+        Some(ArenaUse { window: arena.window, user_high, user_window })
     }
 
     pub(crate) fn is_percpu(&self) -> bool {

@@ -6,12 +6,12 @@ use crate::map::MapId;
 pub use sextant_abi::SpecialField;
 
 pub use sextant_abi::tables::bpf::{
-    BPF_F_CLONE, BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_NUMA_NODE,
-    BPF_F_PRESERVE_ELEMS, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_WRONLY, BPF_F_WRONLY_PROG, BPF_F_ZERO_SEED,
-    BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_CGRP_STORAGE, BPF_MAP_TYPE_HASH,
-    BPF_MAP_TYPE_HASH_OF_MAPS, BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH,
-    BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK,
-    BPF_MAP_TYPE_STRUCT_OPS, BPF_MAP_TYPE_TASK_STORAGE,
+    BPF_F_CLONE, BPF_F_INNER_MAP, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, BPF_F_NO_USER_CONV,
+    BPF_F_NUMA_NODE, BPF_F_PRESERVE_ELEMS, BPF_F_RDONLY, BPF_F_RDONLY_PROG, BPF_F_SEGV_ON_FAULT,
+    BPF_F_WRONLY, BPF_F_WRONLY_PROG, BPF_F_ZERO_SEED, BPF_MAP_TYPE_ARENA, BPF_MAP_TYPE_ARRAY,
+    BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_CGRP_STORAGE, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_HASH_OF_MAPS,
+    BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH,
+    BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_STRUCT_OPS, BPF_MAP_TYPE_TASK_STORAGE,
 };
 
 const ACCESS_MASK: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
@@ -83,11 +83,26 @@ pub(crate) fn validate(spec: &MapSpec) -> Result<(), Errno> {
         | BPF_MAP_TYPE_LRU_PERCPU_HASH => hash(spec),
         BPF_MAP_TYPE_QUEUE | BPF_MAP_TYPE_STACK => queue(spec),
         BPF_MAP_TYPE_TASK_STORAGE | BPF_MAP_TYPE_CGRP_STORAGE => storage(spec),
+        BPF_MAP_TYPE_ARENA => arena(spec),
         BPF_MAP_TYPE_STRUCT_OPS => {
             require(spec.key_size == 4 && spec.max_entries == 1 && spec.value_size > 0, Errno::EINVAL)
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Pages that one arena can have: 4 GiB.
+const ARENA_PAGES: u32 = 1 << 20;
+
+/// `map_extra` is the address that user space will map it at; the low halves of its addresses must not wrap.
+fn arena(spec: &MapSpec) -> Result<(), Errno> {
+    let mask = BPF_F_SEGV_ON_FAULT | BPF_F_MMAPABLE | BPF_F_NO_USER_CONV;
+    let shape = spec.key_size == 0 && spec.value_size == 0 && spec.max_entries != 0;
+    require(shape && spec.flags & BPF_F_MMAPABLE != 0 && spec.flags & !mask == 0, Errno::EINVAL)?;
+    require(spec.map_extra.is_multiple_of(4096), Errno::EINVAL)?;
+    require(spec.max_entries <= ARENA_PAGES, Errno::E2BIG)?;
+    let last = spec.map_extra.wrapping_add(u64::from(spec.max_entries) * 4096 - 1);
+    require(spec.map_extra >> 32 == last >> 32, Errno::ERANGE)
 }
 
 fn array(spec: &MapSpec) -> Result<(), Errno> {

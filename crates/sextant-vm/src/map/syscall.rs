@@ -45,6 +45,7 @@ impl Vm {
             BPF_MAP_TYPE_TASK_STORAGE | BPF_MAP_TYPE_CGRP_STORAGE => {
                 Kind::Storage(Storage::new(spec.value_size).into())
             }
+            BPF_MAP_TYPE_ARENA => Kind::Arena(region.arena_create(spec.map_extra, spec.max_entries)?),
             BPF_MAP_TYPE_STRUCT_OPS => Kind::Blob(vec![0; spec.value_size as usize].into()),
             _ => Kind::Hash(Hash::new(spec, spec.value_size, cpus).into()),
         })
@@ -56,6 +57,9 @@ impl Vm {
         if let Some(map) = map {
             self.drop_map_values(&map);
             self.region.object_remove(map.addr, 1);
+            if let Kind::Arena(arena) = &map.kind {
+                self.region.arena_free(arena);
+            }
             if let Kind::Array(a) = &map.kind {
                 self.region.object_remove(a.base(), 1);
                 if !self.is_running() {
@@ -113,6 +117,7 @@ impl Vm {
         }
         self.check_key(&map, key)?;
         match &map.kind {
+            Kind::Arena(_) => Err(Errno::EOPNOTSUPP),
             Kind::Queue(q) => q.borrow().peek(&self.region),
             Kind::Blob(bytes) => Ok(bytes.borrow().clone()),
             Kind::Storage(_) => Err(Errno::EBADF),
@@ -155,6 +160,9 @@ impl Vm {
     pub fn map_update(&self, id: MapId, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         let map = self.map_for_write(id)?;
         self.check_key(&map, key)?;
+        if matches!(map.kind, Kind::Arena(_)) {
+            return Err(Errno::EOPNOTSUPP);
+        }
         if value.len() != self.user_value_size(&map) {
             return Err(Errno::EINVAL);
         }
@@ -235,6 +243,7 @@ impl Vm {
             }
             Kind::Blob(_) if key.is_none() => Ok(vec![0; 4]),
             Kind::Blob(_) => Err(Errno::ENOENT),
+            Kind::Arena(_) => Err(Errno::EOPNOTSUPP),
             Kind::Queue(_) => Err(Errno::EINVAL),
             Kind::Storage(_) => Err(Errno::ENOTSUPP),
         }
@@ -259,14 +268,19 @@ impl Vm {
 
     /// A duplicate of the file behind a mmapable map's values; offset 0 is value 0.
     pub fn map_fd(&self, id: MapId) -> Option<OwnedFd> {
-        let map = self.map(id)?;
-        let Kind::Array(a) = &map.kind else { return None };
-        a.fd()?.try_clone().ok()
+        match &self.map(id)?.kind {
+            Kind::Array(a) => a.fd()?.try_clone().ok(),
+            Kind::Arena(arena) => arena.fd().try_clone().ok(),
+            _ => None,
+        }
     }
 
-    /// Address of a byte inside an array's values (value 0 at offset 0): `Reloc::MapValue`.
+    /// Address of a byte inside an arena or an array's values (value 0 at offset 0): `Reloc::MapValue`.
     pub fn map_value_addr(&self, id: MapId, off: u32) -> Option<u64> {
         let map = self.map(id)?;
+        if let Kind::Arena(arena) = &map.kind {
+            return (u64::from(off) < arena.len()).then(|| arena.addr(off.into()));
+        }
         let Kind::Array(a) = &map.kind else { return None };
         (u64::from(off) < a.len()).then(|| a.base() + u64::from(off))
     }

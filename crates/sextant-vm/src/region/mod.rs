@@ -11,10 +11,10 @@
 //! Must hold: below a zone's limit everything is committed; limits only grow; addresses are given out in the order
 //! of creation, so they depend on nothing but the program's and the kernel's own actions. Freed slots are filled with
 //! 0x6b and reused first in, first out, at the end of the RCU section in which they were freed.
-//!
-//! Leaves out: the arena's page faults.
 
+mod arena;
 mod objects;
+mod ranges;
 mod reserve;
 mod slots;
 
@@ -29,6 +29,7 @@ use objects::Objects;
 use reserve::Reserve;
 use slots::Slots;
 
+pub(crate) use arena::Arena;
 pub(crate) use reserve::{PAGE, seal_writes, sealed_memfd};
 
 /// The fixed high bits of every address.
@@ -59,7 +60,7 @@ pub enum Zone {
     Stack = 4,
     /// Elements that come and go: hash maps, task storage, `bpf_obj_new`.
     Heap = 5,
-    /// Arenas (reserved, empty).
+    /// Arenas: pages come and go.
     Arena = 6,
     /// One slot per map: what a program holds as a map pointer; read-only.
     MapPtr = 7,
@@ -107,6 +108,7 @@ pub struct Region {
     task_writable: Vec<u8>,
     slots: RefCell<Slots>,
     objects: Option<RefCell<Objects>>,
+    arenas: arena::Arenas,
     rcu_depth: Cell<u32>,
     /// Freed inside an RCU section: zone, address, size.
     rcu_pending: RefCell<Vec<(Zone, u64, u64)>>,
@@ -125,6 +127,7 @@ impl Region {
             task_writable: writable_runs(task_stride as usize, &cfg.task_writable),
             slots: RefCell::default(),
             objects: cfg.sanitize.then(RefCell::default),
+            arenas: Default::default(),
             rcu_depth: Cell::new(0),
             rcu_pending: RefCell::default(),
         }))
@@ -142,6 +145,9 @@ impl Region {
     /// The object check of `--sanitize`; passes without it.
     pub fn check_object(&self, addr: u64, size: u64, write: bool) -> Result<(), Fault> {
         let Some(objects) = &self.objects else { return Ok(()) };
+        if addr.wrapping_sub(Zone::Arena.start()) < ZONE_LEN {
+            return Ok(()); // pages are all there is
+        }
         let check = objects.borrow().check(addr, size);
         check.map_err(|why| Fault { addr, size: size as u32, write, why })
     }
@@ -169,6 +175,12 @@ impl Region {
             return fault(Why::Outside);
         }
         let (zone, at) = (off >> ZONE_BITS, off & (ZONE_LEN - 1));
+        if zone == Zone::Arena as u64 {
+            return match self.arena_covers(at, size) {
+                true => Ok(self.host.base().wrapping_add(off as usize)),
+                false => fault(Why::ArenaPage),
+            };
+        }
         if size > ZONE_LEN || at + size > self.limits[zone as usize * 2].get() {
             return fault(Why::Unmapped);
         }
