@@ -10,6 +10,7 @@
 //! Mirrors kernel/sched/{core,fair,rt,idle}.c and kernel/sched/ext/*.c of 7.3. Locks are not modelled: an entry point is atomic.
 #![forbid(unsafe_code)]
 
+pub mod cgroup;
 pub mod core;
 pub mod event;
 pub mod ext;
@@ -26,6 +27,7 @@ pub mod task;
 #[cfg(feature = "bpf")]
 pub mod bpf;
 
+pub use cgroup::{CgroupError, CgroupId};
 pub use event::Event;
 pub use ops::Ops;
 pub use sched::{Config, Request, Sched, TimerId, Work};

@@ -100,6 +100,20 @@ pub trait Ops {
     }
     /// ops.cgroup_exit
     fn cgroup_exit(&self, s: &mut Sched, cgrp: u64) {}
+    /// ops.cgroup_prep_move from and to the cgroups at these addresses: 0 or -errno.
+    fn cgroup_prep_move(&self, s: &mut Sched, p: TaskId, from: u64, to: u64) -> i32 {
+        0
+    }
+    /// ops.cgroup_move
+    fn cgroup_move(&self, s: &mut Sched, p: TaskId, from: u64, to: u64) {}
+    /// ops.cgroup_cancel_move
+    fn cgroup_cancel_move(&self, s: &mut Sched, p: TaskId, from: u64, to: u64) {}
+    /// ops.cgroup_set_weight
+    fn cgroup_set_weight(&self, s: &mut Sched, cgrp: u64, weight: u32) {}
+    /// ops.cgroup_set_bandwidth, µs; no quota is `u64::MAX`.
+    fn cgroup_set_bandwidth(&self, s: &mut Sched, cgrp: u64, period_us: u64, quota_us: u64, burst_us: u64) {}
+    /// ops.cgroup_set_idle
+    fn cgroup_set_idle(&self, s: &mut Sched, cgrp: u64, idle: bool) {}
     /// ops.cpu_online
     fn cpu_online(&self, s: &mut Sched, cpu: CpuId) {}
     /// ops.cpu_offline
@@ -115,6 +129,8 @@ pub trait Ops {
     fn timer(&self, s: &mut Sched, timer: crate::sched::TimerId) {}
     /// The class is done with a task for good: drop what is kept per task (task storage), release its slot's resources.
     fn task_freed(&self, s: &mut Sched, p: TaskId) {}
+    /// The object of a removed cgroup is about to be given back: drop what is kept per cgroup.
+    fn cgroup_freed(&self, s: &mut Sched, cgrp: u64) {}
     /// Calls and executed BPF instructions per op so far.
     fn op_stats(&self) -> Vec<(Op, u64, u64)> {
         Vec::new()

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use sextant_abi::{CpuId, CpuMaskBits, Ns};
 
+use crate::cgroup::CgroupTable;
 use crate::core::RootCgroup;
 use crate::event::Event;
 use crate::ext::Ext;
@@ -126,6 +127,8 @@ pub struct Sched {
     pub next_pid: i32,
     /// Root of the cgroup v2 hierarchy: id 1, level 0.
     pub root: RootCgroup,
+    /// All cgroups.
+    pub cgroups: CgroupTable,
     /// Tasks whose last reference is gone; freed by `rcu_flush`.
     pub(crate) rcu_pending: Vec<TaskId>,
     /// Drained by the machine after each entry, in order.

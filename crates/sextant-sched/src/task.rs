@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sextant_abi::types::TaskStruct;
 use sextant_abi::{CpuId, Ns};
 
+use crate::cgroup::CgroupId;
 use crate::ext::entity::ExtEntity;
 use crate::fair::FairEntity;
 use crate::rt::RtEntity;
@@ -56,6 +57,8 @@ pub struct TaskAttr {
     pub flags: u32,
     /// Thread-group id; 0 for its own pid.
     pub tgid: i32,
+    /// The cgroup it is born in; None for the root.
+    pub cgroup: Option<CgroupId>,
 }
 
 /// A task. Fields a program can see (`pid`, `comm`, `flags`, `__state`, `on_cpu`, `scx.slice`, …) are in memory behind `ts`.
@@ -78,6 +81,8 @@ pub struct Task {
     pub fair: FairEntity,
     /// sched_ext state that no program sees.
     pub ext: ExtEntity,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
     /// Depth of `migrate_disable` by the task itself (a running program's is not counted here).
     pub migration_disabled: u16,
     /// References to the `task_struct`: one for not being dead, and one for each `get_task_struct`.

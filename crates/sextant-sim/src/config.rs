@@ -1,7 +1,7 @@
 //! What goes into a run and what comes out: configuration, errors, the sink of events, the outcome.
 
 use sextant_abi::{CpuId, Ns};
-use sextant_sched::{Event, Sched};
+use sextant_sched::{CgroupError, Event, Sched};
 
 use crate::interp::find_busy_loop;
 use crate::stats::{CpuResult, GroupResult, TaskResult};
@@ -50,6 +50,14 @@ pub enum SimError {
         /// Name in the workload.
         task: String,
     },
+    /// A cgroup of the workload that cannot be made as it says.
+    #[error("cgroup {path}: {error}")]
+    Cgroup {
+        /// As given.
+        path: String,
+        /// Why not.
+        error: CgroupError,
+    },
     /// Actions go on and on at one instant.
     #[error(
         "no time passes any more at {at:?} (running: {task}): with --ideal, actions that only wake each other take no time; add a run"
@@ -92,6 +100,8 @@ pub struct Outcome {
     pub cpus: Vec<CpuResult>,
     /// Forks that ops.init_task refused: description, errno.
     pub refused_forks: Vec<(SpecId, i32)>,
+    /// Events of the workload that could not be carried out: when, and what was wrong.
+    pub failed_events: Vec<(Ns, String)>,
 }
 
 /// Takes the events as they happen.

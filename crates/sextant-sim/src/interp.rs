@@ -87,7 +87,7 @@ impl Program {
             }
             if !self.entered {
                 self.entered = true;
-                if phase.cpus.is_some() || phase.nice.is_some() || phase.policy.is_some() {
+                if phase.has_settings() {
                     return Step::EnterPhase(self.phase);
                 }
             }

@@ -10,6 +10,7 @@ mod interp;
 pub mod machine;
 mod population;
 mod queue;
+pub mod script;
 mod start;
 pub mod stats;
 mod user;

@@ -58,6 +58,8 @@ pub(crate) enum What {
     Timer(u32),
     /// Index into `works`.
     Work(u32),
+    /// The next event of the workload.
+    Script,
 }
 
 pub(crate) struct Cpu {
@@ -109,12 +111,16 @@ pub struct Simulation {
     /// Starts, latest first.
     starts: Vec<Start>,
     start_slot: Slot,
+    /// Events of the workload still to come, by index, latest first.
+    pub(crate) script: Vec<usize>,
+    pub(crate) script_slot: Slot,
+    pub(crate) failed_events: Vec<(Ns, String)>,
     timers: Vec<ClassTimer>,
     timer_index: BTreeMap<TimerId, u32>,
     works: Vec<(Work, Slot)>,
     /// For tasks that are forked by others.
     pub(crate) next_pid: i32,
-    helper: TaskId,
+    pub(crate) helper: TaskId,
     ended_at: Ns,
     entries: u64,
     spare_requests: Vec<Request>,
@@ -134,6 +140,7 @@ impl Simulation {
         let mut queue = EventQueue::new();
         let cpus = (0..config.nr_cpus).map(|c| Cpu::new(CpuId(c), &mut queue)).collect();
         let start_slot = queue.add(What::Start);
+        let script_slot = queue.add(What::Script);
         let mut sim = Simulation {
             programs: Vec::new(),
             waiters: vec![Vec::new(); workload.conds.len()],
@@ -156,12 +163,17 @@ impl Simulation {
             queue,
             config,
             start_slot,
+            script: Vec::new(),
+            script_slot,
+            failed_events: Vec::new(),
             next_pid: first_pid,
             helper,
             ended_at: Ns::ZERO,
             entries: 0,
         };
         sim.next_pid = first_pid + sim.starts.len() as i32;
+        sim.make_cgroups()?;
+        sim.arm_script();
         if let Some(start) = sim.starts.last() {
             sim.queue.arm(start_slot, start.at);
         }
@@ -224,6 +236,7 @@ impl Simulation {
             system_tasks,
             cpus: cpu_results(&self.sched),
             refused_forks: std::mem::take(&mut self.refused_forks),
+            failed_events: std::mem::take(&mut self.failed_events),
         };
         self.detach(sink);
         Ok(outcome)
@@ -274,7 +287,7 @@ impl Simulation {
             What::Sleep(p) => self.sched.tasks[p].cpu,
             What::Start => self.start_cpu(),
             What::Timer(i) => self.timers[i as usize].cpu,
-            What::Work(_) => CpuId(0),
+            What::Work(_) | What::Script => CpuId(0),
         }
     }
 
@@ -308,6 +321,7 @@ impl Simulation {
                 self.sched.try_to_wake_up(p, 0);
             }
             What::Start => self.start_task(at),
+            What::Script => self.run_script(at),
             What::Timer(i) => {
                 self.sched.charge(self.costs.irq_ns);
                 self.sched.timer_fire(self.timers[i as usize].id);

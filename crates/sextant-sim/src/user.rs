@@ -2,7 +2,7 @@
 
 use sextant_abi::{CpuId, CpuMaskBits, Ns};
 use sextant_sched::core::flags::PF_FORKNOEXEC;
-use sextant_sched::{TaskAttr, TaskId};
+use sextant_sched::{CgroupId, TaskAttr, TaskId};
 
 use crate::interp::{Doing, Program, Step};
 use crate::machine::{Simulation, What};
@@ -151,9 +151,18 @@ impl Simulation {
         }
     }
 
+    /// Where a new task of `spec` lives: what it says, else where the forking task is.
+    fn birth_cgroup(&self, spec: &TaskSpec) -> CgroupId {
+        let named = spec.cgroup.as_deref().and_then(|path| self.sched.cgroups.from_path(path));
+        named.unwrap_or_else(|| self.sched.tasks[self.sched.current()].cgroup)
+    }
+
     fn enter_phase(&mut self, p: TaskId, spec: &TaskSpec, phase: usize) {
         self.sched.charge(self.costs.syscall_ns);
         let phase = &spec.phases[phase];
+        if let Some(path) = &phase.cgroup {
+            self.move_to_cgroup(&[p], path);
+        }
         if let Some((policy, value)) = phase.policy {
             // -EACCES, when a scheduler has disallowed the task: it keeps what it has.
             let _ = self.sched.sched_setscheduler(p, policy.number(), value);
@@ -187,6 +196,7 @@ impl Simulation {
             cpus: spec.cpus.clone(),
             flags: PF_FORKNOEXEC,
             tgid: 0,
+            cgroup: Some(self.birth_cgroup(spec)),
         };
         self.sched.next_pid = pid;
         let p = match self.sched.sched_fork(&attr) {

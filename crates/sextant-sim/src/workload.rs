@@ -15,6 +15,8 @@
 
 use sextant_abi::{CpuId, Ns};
 
+use crate::script::{CgroupSetting, ScriptEvent};
+
 /// A whole workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
@@ -30,6 +32,10 @@ pub struct Workload {
     pub sems: Vec<String>,
     /// The timers that `Timer` uses; [`TimerRef`] is an index into it.
     pub timers: Vec<TimerSpec>,
+    /// Cgroups that exist from the start, in this order; parents are made as needed.
+    pub cgroups: Vec<CgroupSpec>,
+    /// What happens to machine and tasks meanwhile.
+    pub events: Vec<ScriptEvent>,
 }
 
 /// Index into [`Workload::conds`].
@@ -47,6 +53,15 @@ pub struct TimerRef(pub u32);
 /// Index into [`Workload::tasks`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SpecId(pub u32);
+
+/// A cgroup that exists from the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CgroupSpec {
+    /// Absolute path.
+    pub path: String,
+    /// What differs from the defaults.
+    pub settings: Vec<CgroupSetting>,
+}
 
 /// A named timer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,6 +124,9 @@ pub struct TaskSpec {
     pub rt_priority: u32,
     /// Allowed CPUs; None for all. CPUs the machine does not have are refused by `Simulation::new`.
     pub cpus: Option<Vec<CpuId>>,
+    /// The cgroup it is born in: an absolute path, made if it does not exist at the start. None: where who forks it is, at the start
+    /// the root.
+    pub cgroup: Option<String>,
     /// What it sleeps first of all, after its start or fork.
     pub delay: Ns,
     /// How often the phases are performed; None: forever.
@@ -126,6 +144,7 @@ impl Default for TaskSpec {
             nice: 0,
             rt_priority: 0,
             cpus: None,
+            cgroup: None,
             delay: Ns::ZERO,
             loops: None,
             phases: Vec::new(),
@@ -146,6 +165,8 @@ pub struct Phase {
     pub nice: Option<i32>,
     /// Policy from here on, if given, with its nice value or priority.
     pub policy: Option<(Policy, i32)>,
+    /// Cgroup from here on, if given.
+    pub cgroup: Option<String>,
     /// In order. A loop forever in which no time passes is refused by `Simulation::new`.
     pub actions: Vec<Action>,
 }
@@ -158,8 +179,16 @@ impl Default for Phase {
             cpus: None,
             nice: None,
             policy: None,
+            cgroup: None,
             actions: Vec::new(),
         }
+    }
+}
+
+impl Phase {
+    /// Whether something is set when it begins.
+    pub(crate) fn has_settings(&self) -> bool {
+        self.cpus.is_some() || self.nice.is_some() || self.policy.is_some() || self.cgroup.is_some()
     }
 }
 

@@ -115,4 +115,7 @@ fn note_end(outcome: &Outcome, workload: &Workload) {
         let name = &workload.tasks[spec.0 as usize].name;
         tracing::warn!("ops.init_task refused a task of \"{name}\" with {errno}: it was not started");
     }
+    for (at, why) in &outcome.failed_events {
+        tracing::warn!("event at {at:?}: {why}");
+    }
 }

@@ -5,6 +5,7 @@ use sextant_abi::{CpuId, Mem};
 use sextant_vm::{Access, Trap, Vm};
 
 use super::BpfOps;
+use crate::cgroup::CgroupId;
 use crate::sched::{KMem, Sched};
 use crate::task::TaskId;
 
@@ -50,6 +51,11 @@ impl Call<'_> {
     /// Argument `i` as a task.
     pub(super) fn task(&self, i: usize) -> Result<TaskId, Trap> {
         self.task_or_null(i)?.ok_or_else(|| self.bad(i, "is NULL"))
+    }
+
+    /// Argument `i` as a cgroup.
+    pub(super) fn cgroup(&self, i: usize) -> Result<CgroupId, Trap> {
+        self.s.cgroups.from_addr(self.args[i]).ok_or_else(|| self.bad(i, "is not a live cgroup"))
     }
 
     /// Argument `i` as a cpumask that may be read (`nr_cpu_ids` bits of it).

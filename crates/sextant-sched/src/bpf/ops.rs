@@ -44,9 +44,10 @@ impl BpfOps {
     /// Kptrs whose map elements have died give their references back.
     fn release_dropped(&self, s: &mut Sched) {
         for kptr in self.vm.take_dropped_kptrs() {
-            match s.tasks.from_addr(kptr.addr) {
-                Some(p) => s.put_task_struct(p),
-                None => self.put_cpumask(s, kptr.addr),
+            match (s.tasks.from_addr(kptr.addr), s.cgroups.from_addr(kptr.addr)) {
+                (Some(p), _) => s.put_task_struct(p),
+                (_, Some(cgrp)) => s.cgroup_put(cgrp),
+                _ => self.put_cpumask(s, kptr.addr),
             }
         }
     }
@@ -159,7 +160,7 @@ impl Ops for BpfOps {
     fn init_task(&self, s: &mut Sched, p: TaskId, fork: bool) -> i32 {
         let args = self.args.init_task;
         args.fork().set(&*s.mem, fork);
-        args.cgroup().set(&*s.mem, s.root.cgrp.addr());
+        args.cgroup().set(&*s.mem, s.task_cgroup_addr(p));
         let p = self.addr(s, p);
         self.call(s, Op::InitTask, &[p, args.addr()]) as i32
     }
@@ -199,15 +200,49 @@ impl Ops for BpfOps {
 
     fn cgroup_init(&self, s: &mut Sched, cgrp: u64) -> i32 {
         let args = self.args.cgroup_init;
-        args.weight().set(&*s.mem, 100);
-        args.bw_period_us().set(&*s.mem, 100_000);
-        args.bw_quota_us().set(&*s.mem, u64::MAX);
-        args.bw_burst_us().set(&*s.mem, 0);
+        let knobs = s.cgroup_knobs(cgrp);
+        args.weight().set(&*s.mem, knobs.weight);
+        args.bw_period_us().set(&*s.mem, knobs.bw_period_us);
+        args.bw_quota_us().set(&*s.mem, knobs.bw_quota_us);
+        args.bw_burst_us().set(&*s.mem, knobs.bw_burst_us);
+        args.sched_idle().set(&*s.mem, knobs.idle);
         self.call(s, Op::CgroupInit, &[cgrp, args.addr()]) as i32
     }
 
     fn cgroup_exit(&self, s: &mut Sched, cgrp: u64) {
         self.call(s, Op::CgroupExit, &[cgrp]);
+    }
+
+    fn cgroup_prep_move(&self, s: &mut Sched, p: TaskId, from: u64, to: u64) -> i32 {
+        let p = self.addr(s, p);
+        self.call(s, Op::CgroupPrepMove, &[p, from, to]) as i32
+    }
+
+    fn cgroup_move(&self, s: &mut Sched, p: TaskId, from: u64, to: u64) {
+        let p = self.addr(s, p);
+        self.call(s, Op::CgroupMove, &[p, from, to]);
+    }
+
+    fn cgroup_cancel_move(&self, s: &mut Sched, p: TaskId, from: u64, to: u64) {
+        let p = self.addr(s, p);
+        self.call(s, Op::CgroupCancelMove, &[p, from, to]);
+    }
+
+    fn cgroup_set_weight(&self, s: &mut Sched, cgrp: u64, weight: u32) {
+        self.call(s, Op::CgroupSetWeight, &[cgrp, weight.into()]);
+    }
+
+    fn cgroup_set_bandwidth(&self, s: &mut Sched, cgrp: u64, period_us: u64, quota_us: u64, burst_us: u64) {
+        self.call(s, Op::CgroupSetBandwidth, &[cgrp, period_us, quota_us, burst_us]);
+    }
+
+    fn cgroup_set_idle(&self, s: &mut Sched, cgrp: u64, idle: bool) {
+        self.call(s, Op::CgroupSetIdle, &[cgrp, idle.into()]);
+    }
+
+    fn cgroup_freed(&self, s: &mut Sched, cgrp: u64) {
+        self.vm.task_gone(cgrp);
+        self.release_dropped(s);
     }
 
     fn cpu_online(&self, s: &mut Sched, cpu: CpuId) {

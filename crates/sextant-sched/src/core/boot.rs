@@ -7,6 +7,7 @@ use sextant_abi::types::{Pid, SignalStruct};
 use sextant_abi::{CpuId, CpuMaskBits, Mem, Ns, ObjKind};
 
 use super::flags::*;
+use crate::cgroup::{CgroupId, CgroupTable};
 use crate::ext::Ext;
 use crate::ext::entity::ExtEntity;
 use crate::ext::rq::ExtRq;
@@ -69,6 +70,7 @@ impl Sched {
             idle_cpus: CpuMaskBits::first_n(nr_cpus),
             fair_nr_waiting: 0,
             next_pid: 1000,
+            cgroups: CgroupTable::new(&root),
             root,
             rcu_pending: Vec::new(),
             requests: Vec::new(),
@@ -165,7 +167,7 @@ impl Sched {
         self.set_mask(ts, attr.cpus.as_deref());
         self.link_objects(ts, pid, tgid, attr.flags & PF_KTHREAD != 0);
         let weight = self.load_weight(ts);
-        self.tasks.add(pid, |id| Task {
+        let p = self.tasks.add(pid, |id| Task {
             id,
             ts,
             class: Class::Fair,
@@ -175,10 +177,13 @@ impl Sched {
             rt: RtEntity::default(),
             fair: FairEntity::new(weight),
             ext: ExtEntity::default(),
+            cgroup: CgroupId::ROOT,
             migration_disabled: 0,
             refs: 1,
             dead: false,
-        })
+        });
+        self.cgroup_fork(p, attr.cgroup.unwrap_or(CgroupId::ROOT));
+        p
     }
 
     fn set_mask(&mut self, ts: TaskStruct, cpus: Option<&[CpuId]>) {
@@ -217,7 +222,6 @@ impl Sched {
         let parent = self.tasks.from_pid(if kthread { 2 } else { 1 }).map_or(ts, |p| self.tasks[p].ts);
         ts.real_parent().set(mem, parent.addr());
         ts.parent().set(mem, parent.addr());
-        ts.cgroups().set(mem, self.root.css_set.addr());
         ts.cred().set(mem, self.root.cred);
         ts.real_cred().set(mem, self.root.cred);
         ts.mm().set(mem, if kthread { 0 } else { self.root.mm });

@@ -2,6 +2,7 @@
 //! __sched_setscheduler(), sched_move_task().
 
 use super::flags::*;
+use crate::cgroup::CgroupId;
 use crate::event::Event;
 use crate::sched::Sched;
 use crate::task::{Class, TaskId};
@@ -185,9 +186,13 @@ impl Sched {
         }
     }
 
-    /// `sched_move_task(p, true)`: the autogroup of an exiting task. Nothing but the cycle itself can be seen.
-    pub(super) fn sched_move_task(&mut self, p: TaskId) {
+    /// `sched_move_task`: into another cgroup, or (None) out of the autogroup of an exiting task, where nothing but the cycle itself
+    /// can be seen.
+    pub(crate) fn sched_move_task(&mut self, p: TaskId, to: Option<CgroupId>) {
         let ctx = self.sched_change_begin(p, DEQUEUE_SAVE | DEQUEUE_MOVE);
+        if let Some(to) = to {
+            self.sched_change_group(p, to);
+        }
         let (running, queued) = (ctx.running, ctx.queued);
         self.sched_change_end(ctx);
         let cpu = self.tasks[p].cpu;

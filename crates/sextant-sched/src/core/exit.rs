@@ -17,7 +17,7 @@ impl Sched {
         let ts = self.tasks[p].ts;
         let flags = ts.flags();
         flags.set(&*self.mem, flags.get(&*self.mem) | PF_EXITING);
-        self.sched_move_task(p);
+        self.sched_move_task(p, None);
         ts.exit_state().set(&*self.mem, EXIT_DEAD);
         ts.__state().set(&*self.mem, TASK_DEAD);
         self.schedule(cpu);
@@ -26,6 +26,7 @@ impl Sched {
     /// `finish_task_switch` of a task in TASK_DEAD: the classes let go of it, its pid is free, the first reference drops.
     pub(super) fn finish_dead_task(&mut self, p: TaskId) {
         self.sched_ext_dead(p);
+        self.cgroup_leave(p);
         self.emit(Event::Exit { p });
         let pid = self.tasks[p].ts.pid().get(&*self.mem);
         self.tasks[p].dead = true;

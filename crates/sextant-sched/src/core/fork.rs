@@ -21,6 +21,7 @@ impl Sched {
         self.init_scx_entity(p);
         if let Err(errno) = self.scx_fork(p) {
             self.scx_cancel_fork(p);
+            self.cgroup_leave(p);
             self.tasks[p].dead = true;
             self.tasks.drop_pid(pid);
             self.put_task_struct(p);
@@ -69,6 +70,9 @@ impl Sched {
         if !self.rcu_pending.is_empty() {
             self.free_tasks();
         }
+        if !self.cgroups.rcu_pending.is_empty() {
+            self.free_cgroups();
+        }
     }
 
     fn free_tasks(&mut self) {
@@ -77,6 +81,7 @@ impl Sched {
             self.scx_task_freed(p);
             self.free_objects(p, ts);
             self.tasks.drop_addr(ts.addr());
+            self.cgroup_put(self.tasks[p].cgroup);
             use sextant_abi::Mem;
             self.mem.free(ObjKind::Task, ts.addr(), <TaskStruct as CType>::SIZE);
         }

@@ -181,6 +181,54 @@ impl Sched {
         }
     }
 
+    pub(crate) fn op_cgroup_prep_move(&mut self, p: TaskId, from: u64, to: u64) -> i32 {
+        if !self.ext.has(Op::CgroupPrepMove) {
+            return 0;
+        }
+        let args = [self.cgroup_id(from), self.cgroup_id(to)];
+        let ctx = OpCtx { subject: Some(p), ..OpCtx::default() };
+        let call = |o: &dyn Ops, s: &mut Sched| o.cgroup_prep_move(s, p, from, to);
+        self.call_op(Op::CgroupPrepMove, ctx, args, call).unwrap_or(0)
+    }
+
+    pub(crate) fn op_cgroup_cancel_move(&mut self, p: TaskId, from: u64, to: u64) {
+        if self.ext.has(Op::CgroupCancelMove) {
+            let args = [self.cgroup_id(from), self.cgroup_id(to)];
+            let ctx = OpCtx { subject: Some(p), ..OpCtx::default() };
+            self.call_op(Op::CgroupCancelMove, ctx, args, |o, s| o.cgroup_cancel_move(s, p, from, to));
+        }
+    }
+
+    pub(crate) fn op_cgroup_move(&mut self, p: TaskId, from: u64, to: u64) {
+        let args = [self.cgroup_id(from), self.cgroup_id(to)];
+        let ctx = Self::on_task(self.tasks[p].cpu, p);
+        self.call_op(Op::CgroupMove, ctx, args, |o, s| o.cgroup_move(s, p, from, to));
+    }
+
+    pub(crate) fn op_cgroup_set_weight(&mut self, cgrp: u64, weight: u32) {
+        if self.ext.has(Op::CgroupSetWeight) {
+            let args = [self.cgroup_id(cgrp), weight.into()];
+            self.call_op(Op::CgroupSetWeight, OpCtx::default(), args, |o, s| {
+                o.cgroup_set_weight(s, cgrp, weight)
+            });
+        }
+    }
+
+    pub(crate) fn op_cgroup_set_bandwidth(&mut self, cgrp: u64, period: u64, quota: u64, burst: u64) {
+        if self.ext.has(Op::CgroupSetBandwidth) {
+            let args = [self.cgroup_id(cgrp), quota];
+            let call = |o: &dyn Ops, s: &mut Sched| o.cgroup_set_bandwidth(s, cgrp, period, quota, burst);
+            self.call_op(Op::CgroupSetBandwidth, OpCtx::default(), args, call);
+        }
+    }
+
+    pub(crate) fn op_cgroup_set_idle(&mut self, cgrp: u64, idle: bool) {
+        if self.ext.has(Op::CgroupSetIdle) {
+            let args = [self.cgroup_id(cgrp), idle.into()];
+            self.call_op(Op::CgroupSetIdle, OpCtx::default(), args, |o, s| o.cgroup_set_idle(s, cgrp, idle));
+        }
+    }
+
     pub(crate) fn op_init(&mut self) -> i32 {
         self.call_op(Op::Init, OpCtx::default(), [0; 2], |o, s| o.init(s)).unwrap_or(0)
     }

@@ -201,17 +201,6 @@ impl Sched {
         Err(EINVAL)
     }
 
-    /// `scx_cgroup_init`: the root cgroup, the only one so far.
-    fn scx_cgroup_init(&mut self) -> Result<(), i32> {
-        let ret = self.op_cgroup_init(self.root.cgrp.addr());
-        if ret != 0 {
-            self.scx_error(format!("ops.cgroup_init() failed ({ret})"));
-            return Err(ret);
-        }
-        self.ext.cgroup_inited = true;
-        Ok(())
-    }
-
     /// All tasks but swapper/N and the dead, in creation order.
     fn live_tasks(&self) -> Vec<TaskId> {
         self.tasks.iter().filter(|t| !t.dead && t.class != Class::Idle).map(|t| t.id).collect()
@@ -263,9 +252,7 @@ impl Sched {
     /// `scx_root_disable` between the state changes.
     fn scx_root_disable(&mut self) {
         (self.ext.switched_all, self.ext.switching_all) = (false, false);
-        if std::mem::take(&mut self.ext.cgroup_inited) {
-            self.op_cgroup_exit(self.root.cgrp.addr());
-        }
+        self.scx_cgroup_exit();
         self.ext.init_task_enabled = false;
         for p in self.live_tasks() {
             self.return_to_fair(p);

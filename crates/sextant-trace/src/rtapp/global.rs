@@ -70,6 +70,18 @@ impl Context {
     }
 }
 
+/// A policy by its name alone.
+pub(super) fn policy_name(name: &str) -> Result<Policy, String> {
+    match POLICIES.iter().find(|(n, _)| *n == name) {
+        Some((_, Some(policy))) => Ok(*policy),
+        Some((_, None)) => Err(DEADLINE.into()),
+        None => {
+            let hint = did_you_mean(name, POLICIES.iter().map(|(n, _)| *n));
+            Err(format!("unknown policy \"{name}\"{hint}"))
+        }
+    }
+}
+
 pub(super) fn named_policy(m: &Member) -> Result<NamedPolicy, RtappError> {
     let name = value::string(m)?;
     match POLICIES.iter().find(|(n, _)| *n == name) {

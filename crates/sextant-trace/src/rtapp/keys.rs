@@ -57,6 +57,7 @@ pub(super) enum Property {
     Priority,
     Policy,
     Cpus,
+    Taskgroup,
     /// Task only.
     Instance,
     /// Task only.
@@ -86,7 +87,7 @@ pub(super) const PROPERTIES: &[(&str, Property)] = &[
     ("dl-runtime", Property::Ignored(DEADLINE)),
     ("dl-period", Property::Ignored(DEADLINE)),
     ("dl-deadline", Property::Ignored(DEADLINE)),
-    ("taskgroup", Property::Unsupported("there is only the root cgroup so far")),
+    ("taskgroup", Property::Taskgroup),
 ];
 
 /// Properties of tasks alone.
@@ -102,7 +103,7 @@ pub(super) const TASK_PROPERTIES: &[(&str, Property)] = &[
 ];
 
 /// Top level.
-pub(super) const DOCUMENT: &[&str] = &["tasks", "global", "resources"];
+pub(super) const DOCUMENT: &[&str] = &["tasks", "global", "resources", "cgroups", "events"];
 
 const LOGGING: &str = "Sextant has its own --trace and --json";
 

@@ -10,13 +10,16 @@
 //! - `"suspend": "NAME"` waits for `"resume": "NAME"`, as the public examples mean it; rt-app ignores the string and takes
 //!   the task's own name, which is our meaning of a bare `"suspend"`;
 //! - `"policy": "SCHED_EXT"` is our extension: policy 7, for a scheduler that takes over part of the tasks;
-//! - `"nice"` is another word for `"priority"`.
+//! - `"nice"` is another word for `"priority"`;
+//! - `"taskgroup"` of a task is where it is born; rt-app moves it there when it starts. `"cgroups"` sets weights and limits, `"events"` is
+//!   a script for machine and tasks (`script`); both are our extensions.
 //!
-//! Left out: mutexes, conditions, barriers, memory and I/O actions, SCHED_DEADLINE, task groups, and the grammar of rt-app before 1.0 (`exec`, `lock_order`).
+//! Left out: mutexes, conditions, barriers, memory and I/O actions, SCHED_DEADLINE, and the grammar of rt-app before 1.0 (`exec`, `lock_order`).
 
 mod action;
 mod global;
 mod keys;
+mod script;
 mod task;
 mod value;
 
@@ -153,11 +156,13 @@ struct Context {
 
 impl Context {
     fn document(&mut self, pos: Pos, members: &[Member]) -> Result<(), RtappError> {
-        let (mut global, mut tasks) = (None, None);
+        let (mut global, mut tasks, mut cgroups, mut events) = (None, None, None, None);
         for m in members {
             match m.key.as_str() {
                 "global" => value::once(&mut global, m)?,
                 "tasks" => value::once(&mut tasks, m)?,
+                "cgroups" => value::once(&mut cgroups, m)?,
+                "events" => value::once(&mut events, m)?,
                 "resources" => self.ignore(m, "resources are made where they are used"),
                 _ => return Err(keys::unknown(m, "the file", keys::DOCUMENT.iter().copied())),
             }
@@ -169,7 +174,17 @@ impl Context {
         let Some(tasks) = tasks else {
             return invalid(pos, "the file has no \"tasks\" object, so there is nothing to run".into());
         };
-        self.tasks(tasks.pos, value::object(tasks)?, &defaults)
+        self.tasks(tasks.pos, value::object(tasks)?, &defaults)?;
+        if let Some(m) = cgroups {
+            self.cgroups(value::object(m)?)?;
+        }
+        match events {
+            Some(m) => {
+                self.events(m)?;
+                self.check_event_tasks(m.pos)
+            }
+            None => Ok(()),
+        }
     }
 
     fn ignore(&mut self, m: &Member, why: &'static str) {

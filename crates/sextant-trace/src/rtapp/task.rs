@@ -6,11 +6,15 @@ use sextant_sim::workload::{Action, Phase, Policy, TaskSpec};
 use super::action::{Names, Owner};
 use super::global::{Defaults, named_policy};
 use super::keys::{self, Property};
+use super::script;
 use super::{Context, RtappError, invalid, value};
 use crate::lenient::{Member, Pos};
 
 /// Most tasks a file may start; a slip in `instance` should not eat the host's memory.
 const MAX_TASKS: u64 = 65_536;
+
+/// What rt-app takes for a real-time task without a `priority`.
+const RT_PRIORITY: i32 = 10;
 
 const STRAY: &str = "it would never be performed; put it into a phase";
 
@@ -21,6 +25,7 @@ struct Parts<'a> {
     priority: Option<&'a Member>,
     policy: Option<&'a Member>,
     cpus: Option<&'a Member>,
+    taskgroup: Option<&'a Member>,
     instance: Option<&'a Member>,
     delay: Option<&'a Member>,
     phases: Option<&'a Member>,
@@ -79,6 +84,7 @@ impl Context {
             nice: if policy.is_rt() { 0 } else { value },
             rt_priority: if policy.is_rt() { value as u32 } else { 0 },
             cpus: parts.cpus.map(|m| value::cpus(m, self.options.nr_cpus)).transpose()?,
+            cgroup: parts.taskgroup.map(script::taskgroup).transpose()?,
             loops: parts.loops.map_or(Ok(None), value::loops)?,
             phases: Vec::new(),
             ..TaskSpec::default()
@@ -142,10 +148,12 @@ impl Context {
                 loops: parts.loops.map_or(Ok(Some(1)), value::loops)?,
                 cpus: parts.cpus.map(|m| value::cpus(m, self.options.nr_cpus)).transpose()?,
                 nice: value.filter(|_| !changes),
-                policy: changes.then(|| (policy, value.unwrap_or(default_priority(policy)))),
+                policy: changes.then(|| (policy, value.unwrap_or(priority_range(policy).2))),
+                cgroup: parts.taskgroup.map(script::taskgroup).transpose()?,
                 actions: self.actions(&parts, own, names)?,
             });
         }
+        inherit_cgroup(&mut phases, spec);
         self.inherit_cpus(&mut phases, spec);
         inherit_policy(&mut phases, spec);
         Ok(phases)
@@ -182,6 +190,7 @@ impl Context {
                 Some(Property::Priority) => &mut parts.priority,
                 Some(Property::Policy) => &mut parts.policy,
                 Some(Property::Cpus) => &mut parts.cpus,
+                Some(Property::Taskgroup) => &mut parts.taskgroup,
                 Some(Property::Instance) => &mut parts.instance,
                 Some(Property::Delay) => &mut parts.delay,
                 Some(Property::Phases) => &mut parts.phases,
@@ -207,15 +216,25 @@ impl Context {
     }
 }
 
-/// What rt-app takes without a `priority`.
-fn default_priority(policy: Policy) -> i32 {
-    if policy.is_rt() { 10 } else { 0 }
-}
-
 /// The nice value, or the priority of a real-time policy.
 fn priority(m: Option<&Member>, policy: Policy) -> Result<i32, RtappError> {
-    let (low, high) = if policy.is_rt() { (1, 99) } else { (-20, 19) };
-    m.map_or(Ok(default_priority(policy)), |m| Ok(value::int(m, low, high)? as i32))
+    let (low, high, default) = priority_range(policy);
+    m.map_or(Ok(default), |m| Ok(value::int(m, low, high)? as i32))
+}
+
+/// Lowest and highest value that go with a policy, and the default.
+pub(super) fn priority_range(policy: Policy) -> (i64, i64, i32) {
+    if policy.is_rt() { (1, 99, RT_PRIORITY) } else { (-20, 19, 0) }
+}
+
+/// A phase without a group goes back to the task's; only said where another phase changes it.
+fn inherit_cgroup(phases: &mut [Phase], spec: &TaskSpec) {
+    if phases.iter().any(|p| p.cgroup.is_some()) {
+        let own = spec.cgroup.as_deref().unwrap_or("/");
+        for p in phases.iter_mut().filter(|p| p.cgroup.is_none()) {
+            p.cgroup = Some(own.into());
+        }
+    }
 }
 
 /// A phase without a policy goes back to the task's; only said where another phase changes it.

@@ -1,7 +1,8 @@
 //! The reader against small files; the public examples are in tests/rtapp_examples.rs.
 
 use sextant_abi::{CpuId, Ns};
-use sextant_sim::workload::{Action, CondId, Policy, SemId, SpecId, TimerRef};
+use sextant_sim::script::{CgroupSetting, Command, ScriptEvent};
+use sextant_sim::workload::{Action, CgroupSpec, CondId, Policy, SemId, SpecId, TimerRef};
 
 use super::*;
 
@@ -196,6 +197,75 @@ fn real_time_policies_have_priorities() {
     assert_eq!(
         err(r#"{"tasks": {"t": {"policy": "SCHED_RR", "priority": 0, "run": 1}}}"#),
         "1:52: \"priority\" is 0, but must be from 1 to 99"
+    );
+}
+
+#[test]
+fn cgroups_and_events_are_read() {
+    let w = ok(r#"{"tasks": {"hog": {"instance": 2, "taskgroup": "/a/b/", "run": 5},
+        "p": {"phases": {"in": {"taskgroup": "/a", "run": 1}, "out": {"run": 1}}}},
+        "cgroups": {"/a": {"weight": 200, "max": "50000 200000", "burst": 10}, "/i": {"idle": 1}},
+        "events": ["at 1s cgroup create /d weight 300 max max", "1.5s move hog-1 /d", "2ms nice hog -3",
+                   "at 3us affinity hog 0-1,3", "at 4ns policy p SCHED_FIFO", "9s cgroup remove /d"]}"#);
+    assert_eq!(w.tasks[0].cgroup.as_deref(), Some("/a/b"));
+    let groups: Vec<_> = w.tasks[1].phases.iter().map(|p| p.cgroup.as_deref()).collect();
+    assert_eq!(groups, [Some("/a"), Some("/")]);
+    let max = |quota_us, period_us, burst_us| CgroupSetting::Max { quota_us, period_us, burst_us };
+    let spec = |path: &str, settings| CgroupSpec { path: path.into(), settings };
+    assert_eq!(
+        w.cgroups,
+        [
+            spec("/a", vec![CgroupSetting::Weight(200), max(Some(50_000), 200_000, 10)]),
+            spec("/i", vec![CgroupSetting::Idle(true)])
+        ]
+    );
+    let event = |at, command| ScriptEvent { at: Ns(at), command };
+    let hog = || "hog".to_string();
+    assert_eq!(
+        w.events,
+        [
+            event(
+                1_000_000_000,
+                Command::CgroupCreate(spec("/d", vec![CgroupSetting::Weight(300), max(None, 100_000, 0)]))
+            ),
+            event(1_500_000_000, Command::Move { task: "hog-1".into(), cgroup: "/d".into() }),
+            event(2_000_000, Command::Nice { task: hog(), nice: -3 }),
+            event(3_000, Command::Affinity { task: hog(), cpus: [0, 1, 3].map(CpuId).to_vec() }),
+            event(4, Command::Policy { task: "p".into(), policy: Policy::Fifo, value: 10 }),
+            event(9_000_000_000, Command::CgroupRemove("/d".into())),
+        ]
+    );
+}
+
+#[test]
+fn bad_cgroups_and_events_are_refused() {
+    let event = |e: &str| err(&format!("{{\"tasks\": {{\"t\": {{\"run\": 1}}}}, \"events\": [\"{e}\"]}}"));
+    for (e, want) in [
+        ("", "an empty event"),
+        ("soon nice t 1", "\"soon\" is no time: a number with s, ms, us or ns, as in 1.5s"),
+        ("1h nice t 1", "\"1h\" is no time: a number with s, ms, us or ns, as in 1.5s"),
+        ("1s nice t 20", "\"20\" must be a number from -20 to 19"),
+        ("1s affinity t 0-9", "\"9\" must be a number from 0 to 3"),
+        ("1s affinity t 3-1", "\"3-1\" names no CPU"),
+        ("1s policy t SCHED_FIFOO", "unknown policy \"SCHED_FIFOO\"; did you mean \"SCHED_FIFO\"?"),
+        ("1s policy t SCHED_RR 0", "\"0\" must be a number from 1 to 99"),
+        ("1s cgroup create a", "\"a\" is no path of a cgroup: it must start with \"/\""),
+        (
+            "1s cgroup create /a wait 1",
+            "\"wait\": expected weight N, idle 0|1, max QUOTA|max [PERIOD], burst N (times in us)",
+        ),
+        ("1s cgroup create /a weight 0", "\"0\" must be a number from 1 to 10000"),
+        ("1s cgroup create /a burst 5", "burst needs a max"),
+    ] {
+        assert_eq!(event(e), format!("1:41: event \"{e}\": {want}"));
+    }
+    assert!(
+        event("1s fly t").starts_with("1:41: event \"1s fly t\": expected a time and one of: cgroup create")
+    );
+    assert_eq!(event("1s nice u 1"), "1:30: \"events\" names the task \"u\", which the file does not have");
+    assert_eq!(
+        err(r#"{"tasks": {"t": {"taskgroup": "a", "run": 1}}}"#),
+        "1:31: \"a\" is no path of a cgroup: it must start with \"/\""
     );
 }
 

@@ -269,6 +269,11 @@ const WEIGHT: Arg = arg("weight", ArgKind::Number);
 const FORK: Arg = arg("fork", ArgKind::Number);
 const CANCELLED: Arg = arg("cancelled", ArgKind::Number);
 const REASON: Arg = arg("reason", ArgKind::Number);
+/// Cgroups by their ids.
+const CGRP: Arg = arg("cgrp", ArgKind::Number);
+const FROM: Arg = arg("from", ArgKind::Number);
+const TO: Arg = arg("to", ArgKind::Number);
+const QUOTA: Arg = arg("quota_us", ArgKind::Number);
 
 /// What an op's task and its integer arguments are called (the kernel's names).
 fn op_fields(op: Op) -> (&'static str, &'static [Arg]) {
@@ -285,6 +290,11 @@ fn op_fields(op: Op) -> (&'static str, &'static [Arg]) {
         Op::ExitTask => ("p", &[CANCELLED]),
         Op::CpuOnline | Op::CpuOffline | Op::CpuAcquire => ("p", &[CPU]),
         Op::CpuRelease => ("p", &[CPU, REASON]),
+        Op::CgroupInit | Op::CgroupExit => ("p", &[CGRP]),
+        Op::CgroupPrepMove | Op::CgroupMove | Op::CgroupCancelMove => ("p", &[FROM, TO]),
+        Op::CgroupSetWeight => ("p", &[CGRP, WEIGHT]),
+        Op::CgroupSetIdle => ("p", &[CGRP, IDLE]),
+        Op::CgroupSetBandwidth => ("p", &[CGRP, QUOTA]),
         _ => ("p", &[]),
     }
 }

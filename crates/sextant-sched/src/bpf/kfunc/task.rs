@@ -5,6 +5,7 @@ use sextant_vm::Access;
 
 use super::Handler;
 use crate::bpf::call::{Call, Ret};
+use crate::cgroup::CgroupId;
 
 pub(super) fn handler(id: KfuncId) -> Option<Handler> {
     Some(match id {
@@ -47,10 +48,21 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
         KfuncId::bpf_task_from_pid | KfuncId::bpf_task_from_vpid => task_from_pid,
         KfuncId::bpf_task_acquire => task_acquire,
         KfuncId::bpf_task_release => task_release,
-        KfuncId::bpf_cgroup_from_id => |c| Ok(if c.u64(0) == 1 { c.s.root.cgrp.addr() } else { 0 }),
-        KfuncId::bpf_cgroup_acquire => |c| Ok(c.u64(0)),
-        KfuncId::bpf_cgroup_release => |_| Ok(0),
-        KfuncId::bpf_cgroup_ancestor => |c| Ok(if c.s32(1) == 0 { c.s.root.cgrp.addr() } else { 0 }),
+        KfuncId::bpf_cgroup_from_id => |c| {
+            let id = c.s.cgroups.from_kn_id(c.u64(0));
+            Ok(get_cgroup(c, id))
+        },
+        KfuncId::bpf_cgroup_acquire => |c| {
+            let id = c.cgroup(0)?;
+            Ok(get_cgroup(c, Some(id)))
+        },
+        KfuncId::bpf_cgroup_release => |c| {
+            let id = c.cgroup(0)?;
+            c.s.cgroup_put(id);
+            Ok(0)
+        },
+        KfuncId::bpf_cgroup_ancestor => cgroup_ancestor,
+        KfuncId::bpf_task_under_cgroup => task_under_cgroup,
         // An entry is atomic and one RCU section.
         KfuncId::bpf_rcu_read_lock
         | KfuncId::bpf_rcu_read_unlock
@@ -69,6 +81,41 @@ fn cpu_rq(c: &mut Call<'_>) -> Ret {
             Ok(0)
         }
     }
+}
+
+/// A reference on a cgroup that is not gone: its address, or NULL.
+fn get_cgroup(c: &mut Call<'_>, id: Option<CgroupId>) -> u64 {
+    match id {
+        Some(id) if c.s.cgroup_get(id) => c.s.cgroups[id].cgrp.addr(),
+        _ => 0,
+    }
+}
+
+fn cgroup_ancestor(c: &mut Call<'_>) -> Ret {
+    let (mut id, level) = (c.cgroup(0)?, c.s32(1));
+    let Ok(level) = u32::try_from(level) else { return Ok(0) };
+    if level > c.s.cgroups[id].level {
+        return Ok(0);
+    }
+    while c.s.cgroups[id].level > level
+        && let Some(parent) = c.s.cgroups[id].parent
+    {
+        id = parent;
+    }
+    Ok(get_cgroup(c, Some(id)))
+}
+
+/// Whether a task is in a cgroup or below.
+fn task_under_cgroup(c: &mut Call<'_>) -> Ret {
+    let (p, top) = (c.task(0)?, c.cgroup(1)?);
+    let mut at = Some(c.s.tasks[p].cgroup);
+    while let Some(id) = at {
+        if id == top {
+            return Ok(1);
+        }
+        at = c.s.cgroups[id].parent;
+    }
+    Ok(0)
 }
 
 fn events(c: &mut Call<'_>) -> Ret {

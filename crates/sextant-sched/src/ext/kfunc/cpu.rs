@@ -59,12 +59,12 @@ impl Sched {
     }
 
     /// `scx_bpf_task_cgroup`: the address of `p`'s cgroup. `p` must be an argument of the running op, else it is an error
-    /// and the root cgroup.
+    /// and the root cgroup. With a reference.
     pub fn kf_scx_bpf_task_cgroup(&mut self, p: TaskId) -> u64 {
-        if self.has_sched() {
-            self.kf_arg_task_ok(p);
-        }
-        self.root.cgrp.addr()
+        let ok = self.has_sched() && self.kf_arg_task_ok(p);
+        let id = if ok { self.tasks[p].cgroup } else { crate::cgroup::CgroupId::ROOT };
+        self.cgroup_get(id);
+        self.cgroups[id].cgrp.addr()
     }
 
     /// `scx_bpf_cpuperf_cap`: 1024 on equal CPUs.

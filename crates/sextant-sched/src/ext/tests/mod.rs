@@ -1,5 +1,6 @@
 //! The class driven directly: a machine that only carries requests out, and a policy whose ops are closures.
 
+mod cgroup;
 mod dsq;
 mod exits;
 mod kfuncs;
@@ -43,6 +44,8 @@ pub(super) struct Probe {
     pub dequeue: Box<TaskFn>,
     pub tick: Box<TaskFn>,
     pub init_task: Box<InitTaskFn>,
+    pub cgroup_init: Box<dyn Fn(&mut Sched, u64) -> i32>,
+    pub prep_move: Box<dyn Fn(&mut Sched, TaskId) -> i32>,
     pub init: Box<dyn Fn(&mut Sched) -> i32>,
     pub exits: RefCell<u32>,
 }
@@ -74,6 +77,8 @@ impl Probe {
             dequeue: Box::new(|_, _| ()),
             tick: Box::new(|_, _| ()),
             init_task: Box::new(|_, _, _| 0),
+            cgroup_init: Box::new(|_, _| 0),
+            prep_move: Box::new(|_, _| 0),
             init: Box::new(|s| s.kf_scx_bpf_create_dsq(Q, -1)),
             exits: RefCell::new(0),
         }
@@ -111,6 +116,12 @@ impl Ops for Probe {
     }
     fn init_task(&self, s: &mut Sched, p: TaskId, fork: bool) -> i32 {
         (self.init_task)(s, p, fork)
+    }
+    fn cgroup_init(&self, s: &mut Sched, cgrp: u64) -> i32 {
+        (self.cgroup_init)(s, cgrp)
+    }
+    fn cgroup_prep_move(&self, s: &mut Sched, p: TaskId, _from: u64, _to: u64) -> i32 {
+        (self.prep_move)(s, p)
     }
     fn init(&self, s: &mut Sched) -> i32 {
         (self.init)(s)
@@ -300,6 +311,12 @@ impl Machine {
             Op::Enqueue | Op::Runnable => parts.extend([task?, enq_flags(args[0])]),
             Op::Dequeue | Op::Quiescent => parts.extend([task?, deq_flags(args[0])]),
             Op::Stopping | Op::ExitTask | Op::InitTask => parts.extend([task?, (args[0] != 0).to_string()]),
+            Op::CgroupPrepMove | Op::CgroupMove | Op::CgroupCancelMove => {
+                parts.extend([task?, args[0].to_string(), args[1].to_string()]);
+            }
+            Op::CgroupSetWeight | Op::CgroupSetIdle | Op::CgroupSetBandwidth => {
+                parts.extend(args.map(|a| a.to_string()));
+            }
             Op::CpuAcquire => parts.push(args[0].to_string()),
             Op::CpuRelease => parts.extend(args.map(|a| a.to_string())),
             Op::UpdateIdle => parts.extend([args[0].to_string(), (args[1] != 0).to_string()]),
