@@ -101,7 +101,7 @@ pub struct Rejection {
     /// In the kernel's words.
     pub message: String,
     /// The instruction.
-    pub at: Step,
+    pub at: Box<Step>,
     /// The registers the instruction uses: name and what is known (`R1=trusted_ptr_or_null_task_struct`).
     pub state: Vec<(String, String)>,
     /// The instructions that made them, in program order.

@@ -1,8 +1,10 @@
 //! What can be said about a program before it runs.
 //!
 //! [`structure`] is what the decoder must be able to rely on; [`mod@reach`] marks what constants make unreachable and finds calls
-//! that cannot be made. The abstract interpretation that proves safety comes later. No files, no unsafe; a verdict here never
-//! decides what memory a program can touch (the vm checks every access by itself).
+//! that cannot be made; [`verify`] follows every path and proves the program safe, or says with a [`Rejection`] why not. No files, no
+//! unsafe; a verdict here never decides what memory a program can touch (the vm checks every access by itself).
+//!
+//! BPF_PROG_LOAD fills a [`Program`]; [`range`] is the arithmetic below it all, [`diag::Code`] the list of reasons.
 #![forbid(unsafe_code)]
 
 mod check;

@@ -98,7 +98,7 @@ impl Env<'_> {
         match self.st.refs.get(kept) {
             Some(held) => {
                 let text = format!("Unreleased reference id={} alloc_insn={}", held.id, held.pc);
-                refuse(Code::RefLeak, text)
+                refuse_made(Code::RefLeak, held.pc, text)
             }
             None => Ok(()),
         }
@@ -118,7 +118,7 @@ impl Env<'_> {
 
     /// Nothing may be held where a program or a global function ends.
     fn check_held(&self, place: &str) -> Res {
-        for held in &self.st.refs {
+        if let Some(held) = self.st.refs.first() {
             match held.kind {
                 RefKind::Lock(_) => {
                     return refuse(
@@ -128,15 +128,15 @@ impl Env<'_> {
                 }
                 RefKind::ResLock(_) => {
                     let text = format!("{place} cannot be used inside bpf_res_spin_lock-ed region");
-                    return refuse(Code::LockBalance, text);
+                    return refuse_made(Code::LockBalance, held.pc, text);
                 }
                 RefKind::Irq => {
                     let text = format!("{place} cannot be used inside bpf_local_irq_save-ed region");
-                    return refuse(Code::LockBalance, text);
+                    return refuse_made(Code::LockBalance, held.pc, text);
                 }
                 RefKind::Object | RefKind::Iter => {
                     let text = format!("Unreleased reference id={} alloc_insn={}", held.id, held.pc);
-                    return refuse(Code::RefLeak, text);
+                    return refuse_made(Code::RefLeak, held.pc, text);
                 }
             }
         }

@@ -47,10 +47,10 @@ impl Env<'_> {
         let mut inside = std::mem::replace(&mut self.st, here);
         let caller = inside.frames.len() - 2;
         // The caller's r1-r5 stay: the call is executed again when the callback returns.
-        if self.st.frames[caller].callback_depth > 0 {
-            if let Some(round) = self.previous_round() {
-                self.widen(round, &mut inside);
-            }
+        if self.st.frames[caller].callback_depth > 0
+            && let Some(round) = self.previous_round()
+        {
+            self.widen(round, &mut inside);
         }
         self.push(inside, func)
     }

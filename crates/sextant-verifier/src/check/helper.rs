@@ -4,12 +4,9 @@
 use sextant_abi::tables::{HelperId, bpf::*};
 
 use super::proto::{Arg, Proto, Ret, proto};
-use super::reg::{
-    ALLOC, DYNMEM, NON_OWN, OR_NULL, PERCPU, RDONLY, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What,
-};
+use super::reg::{OR_NULL, PERCPU, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::state::RefKind;
 use super::*;
-use crate::fields::FieldKind;
 use crate::program::MapDesc;
 use crate::range::Scalar;
 
@@ -169,136 +166,6 @@ impl Env<'_> {
             return refuse_reg(Code::ArgTrust, n, text);
         }
         Ok(())
-    }
-
-    /// What a helper does beside reading and writing its arguments. `Some`: its result.
-    fn helper_effect(&mut self, helper: HelperId, old: &[Reg; 11]) -> Res<Option<Reg>> {
-        use HelperId as H;
-        match helper {
-            H::spin_lock | H::spin_unlock => self.spin_lock(helper == H::spin_lock)?,
-            H::ringbuf_submit | H::ringbuf_discard => self.release(old[1].ref_id)?,
-            H::timer_init | H::timer_set_callback | H::timer_start | H::timer_cancel => {
-                self.timer(helper, old)?
-            }
-            H::loop_ => self.call_loop()?,
-            H::for_each_map_elem => self.call_for_each()?,
-            H::user_ringbuf_drain => self.call_drain()?,
-            H::find_vma => self.call_find_vma()?,
-            H::kptr_xchg => return self.kptr_xchg().map(Some),
-            H::task_storage_get | H::cgrp_storage_get => {
-                if !old[3].is_null() {
-                    let size = self.helper_map_of(&old[1]).map_or(0, |m| m.value_size);
-                    self.memory_arg(3, size, true, false)?;
-                }
-            }
-            H::per_cpu_ptr | H::this_cpu_ptr => {
-                let null = helper == H::per_cpu_ptr;
-                let mut reg = Reg { flags: old[1].flags & !PERCPU, ..old[1] };
-                reg.flags |= if null { TRUSTED | OR_NULL } else { TRUSTED };
-                reg.id = if null { self.fresh_id() } else { 0 };
-                return Ok(Some(reg));
-            }
-            H::ringbuf_reserve_dynptr => {
-                let ref_id = self.acquire(RefKind::Object);
-                self.dynptr_new(4, ref_id, false)?;
-            }
-            H::ringbuf_submit_dynptr | H::ringbuf_discard_dynptr => {
-                let dynptr = self.dynptr_arg(1)?;
-                if dynptr.ref_id == 0 {
-                    return refuse_reg(Code::RefRelease, 1, "arg 1 is an unacquired reference");
-                }
-                self.release(dynptr.ref_id)?;
-                self.forget_dynptr(dynptr.id);
-            }
-            H::dynptr_from_mem => {
-                if !matches!(old[1].what, What::MapValue(_)) {
-                    let text = format!("R1 type={} expected=map_value", old[1].type_name());
-                    return refuse_reg(Code::ArgType, 1, text);
-                }
-                self.sized_arg(1, true, false, true, true)?;
-                self.dynptr_new(4, 0, false)?;
-            }
-            H::dynptr_data => {
-                let dynptr = self.dynptr_arg(1)?;
-                let size = old[3].value().unwrap_or(0).min(u64::from(u32::MAX - 1)) as u32;
-                let rdonly = if dynptr.rdonly { RDONLY } else { 0 };
-                let id = self.fresh_id();
-                let ref_id = dynptr.id;
-                return Ok(Some(Reg { id, ref_id, ..Reg::ptr(What::Mem(size), OR_NULL | DYNMEM | rdonly) }));
-            }
-            _ => {}
-        }
-        Ok(None)
-    }
-
-    fn helper_map_of(&self, reg: &Reg) -> Option<&MapDesc<'_>> {
-        match reg.what {
-            What::Map(map) => Some(self.map(map)),
-            _ => None,
-        }
-    }
-
-    fn timer(&mut self, helper: HelperId, old: &[Reg; 11]) -> Res {
-        let (holder, _) = self.field_arg(1, "bpf_timer", |k| k == FieldKind::Timer)?;
-        if helper == HelperId::timer_init {
-            if let (What::MapValue(value), What::Map(map)) = (holder.what, old[2].what) {
-                if value != map {
-                    return refuse_reg(
-                        Code::MapUse,
-                        2,
-                        "timer pointer in R1 map_uid doesn't match map pointer in R2",
-                    );
-                }
-            }
-        }
-        if helper == HelperId::timer_set_callback {
-            let func = self.func_arg(2)?;
-            self.call_later(&holder, func, false)?;
-        }
-        Ok(())
-    }
-
-    /// bpf_kptr_xchg(field, pointer or NULL): the old pointer comes back, owned.
-    fn kptr_xchg(&mut self) -> Res<Reg> {
-        let (_, kind) =
-            self.field_arg(1, "kptr", |k| matches!(k, FieldKind::Kptr(_) | FieldKind::KptrPercpu(_)))?;
-        let (FieldKind::Kptr(target) | FieldKind::KptrPercpu(target)) = kind else {
-            return refuse_reg(Code::ArgType, 1, "off doesn't point to kptr");
-        };
-        let ty = self.pointee(target);
-        let new = self.read(2)?;
-        self.matters(&new);
-        if !new.is_null() {
-            let fits = matches!(new.what, What::Obj(own) if own == ty);
-            if !fits {
-                let text = format!(
-                    "invalid kptr access, R2 type={} expected={}{}",
-                    self.describe(&new),
-                    "ptr_",
-                    self.ty_name(ty)
-                );
-                return refuse_reg(Code::ArgType, 2, text);
-            }
-            let held = self.st.refs.iter().any(|r| r.id == new.ref_id);
-            if new.ref_id == 0 || !held || new.has(NON_OWN | RDONLY) {
-                return refuse_reg(
-                    Code::RefRelease,
-                    2,
-                    "R2 must be referenced when passed to bpf_kptr_xchg#194",
-                );
-            }
-            if !new.has(OR_NULL) && new.offset() != Some(0) {
-                return refuse_reg(Code::ArgType, 2, "R2 must have zero offset when passed to release func");
-            }
-            self.release(new.ref_id)?;
-        }
-        let ref_id = self.acquire(RefKind::Object);
-        let flags = match ty {
-            Ty::Kernel(_) => TRUSTED,
-            Ty::Local(_) => ALLOC,
-        };
-        let percpu = if matches!(kind, FieldKind::KptrPercpu(_)) { PERCPU } else { 0 };
-        Ok(Reg { id: ref_id, ref_id, ..Reg::ptr(What::Obj(ty), flags | OR_NULL | percpu) })
     }
 
     fn helper_result(

@@ -105,11 +105,11 @@ impl Env<'_> {
 
 fn set_iter(state: &mut State, frame: u8, id: u32, now_drained: bool) {
     for slot in &mut state.frames[frame as usize].stack {
-        if let Special::Iter { ref_id, drained, depth, .. } = &mut slot.special {
-            if *ref_id == id {
-                *drained = now_drained;
-                *depth += u32::from(!now_drained);
-            }
+        if let Special::Iter { ref_id, drained, depth, .. } = &mut slot.special
+            && *ref_id == id
+        {
+            *drained = now_drained;
+            *depth += u32::from(!now_drained);
         }
     }
 }

@@ -125,16 +125,12 @@ impl Env<'_> {
             _ => Reg::UNKNOWN,
         };
         if reg.is_ptr() {
+            if acquires {
+                reg.ref_id = self.acquire(RefKind::Object);
+            }
             if kfunc.flags.contains(KfuncFlags::RET_NULL) {
                 reg.flags |= OR_NULL;
-                reg.id = self.fresh_id();
-            }
-            if acquires {
-                let ref_id = self.acquire(RefKind::Object);
-                reg.ref_id = ref_id;
-                if reg.has(OR_NULL) {
-                    reg.id = ref_id;
-                }
+                reg.id = if acquires { reg.ref_id } else { self.fresh_id() };
             }
         }
         Ok(Some(reg))

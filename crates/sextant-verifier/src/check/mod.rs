@@ -11,11 +11,13 @@ mod arith;
 mod call;
 mod callback;
 mod cfg;
+mod effect;
 mod equal;
 mod global;
 mod graph;
 mod helper;
 mod iter;
+mod jump;
 mod kfunc;
 mod kfunc_arg;
 mod lock;
@@ -54,18 +56,25 @@ pub(crate) struct Refused {
     message: String,
     /// Registers to show first.
     regs: Vec<u8>,
+    /// Instructions to show.
+    made: Vec<usize>,
 }
 
 type Res<T = ()> = Result<T, Box<Refused>>;
 
 /// Refuses with a code and the kernel's words.
 fn refuse<T>(code: Code, message: impl Into<String>) -> Res<T> {
-    Err(Box::new(Refused { code, message: message.into(), regs: Vec::new() }))
+    Err(Box::new(Refused { code, message: message.into(), regs: Vec::new(), made: Vec::new() }))
 }
 
 /// Refuses, showing a register.
 fn refuse_reg<T>(code: Code, reg: u8, message: impl Into<String>) -> Res<T> {
-    Err(Box::new(Refused { code, message: message.into(), regs: vec![reg] }))
+    Err(Box::new(Refused { code, message: message.into(), regs: vec![reg], made: Vec::new() }))
+}
+
+/// Refuses because of something that an earlier instruction did.
+fn refuse_made<T>(code: Code, made: usize, message: impl Into<String>) -> Res<T> {
+    Err(Box::new(Refused { code, message: message.into(), regs: Vec::new(), made: vec![made] }))
 }
 
 /// How a path goes on.

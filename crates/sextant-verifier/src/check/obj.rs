@@ -97,11 +97,11 @@ impl Env<'_> {
         self.local_bounds(n, id, at, size)?;
         let Some(btf) = self.prog.btf else { return Ok(self.number(Scalar::bytes(size))) };
         let fields = SpecialFields::of(btf, id);
-        if let Some(field) = fields.touched(at, size.into()).next() {
-            if !field.kind.is_kptr() {
-                let text = format!("{} cannot be accessed directly by load/store", field.kind.name());
-                return refuse_reg(Code::SpecialField, n, text);
-            }
+        if let Some(field) = fields.touched(at, size.into()).next()
+            && !field.kind.is_kptr()
+        {
+            let text = format!("{} cannot be accessed directly by load/store", field.kind.name());
+            return refuse_reg(Code::SpecialField, n, text);
         }
         if !base.has(ALLOC | NON_OWN) {
             self.probe[self.st.pc] = true;

@@ -14,7 +14,7 @@ pub(super) fn at_load(prog: &Program, pc: usize, code: Code, message: String) ->
     Rejection {
         code,
         message,
-        at: step(prog, pc),
+        at: Box::new(step(prog, pc)),
         state: Vec::new(),
         slice: Vec::new(),
         chain: vec![prog.func_name(0)],
@@ -56,15 +56,22 @@ fn map_name<'a>(prog: &Program<'a>, id: u32) -> Option<&'a str> {
 impl Env<'_> {
     pub(super) fn rejection(&self, refused: Refused) -> Rejection {
         let pc = self.st.pc;
-        let regs = if refused.regs.is_empty() { self.regs_used(pc) } else { refused.regs };
+        let regs = if !refused.made.is_empty() {
+            Vec::new()
+        } else if refused.regs.is_empty() {
+            self.regs_used(pc)
+        } else {
+            refused.regs
+        };
         let known = |n: &u8| (format!("R{n}"), self.describe(self.st.reg(*n)));
         let mut slice: BTreeSet<usize> =
             regs.iter().flat_map(|n| self.nodes.slice(self.st.reg(*n).node, SLICE)).collect();
+        slice.extend(&refused.made);
         slice.remove(&pc);
         Rejection {
             code: refused.code,
             message: refused.message,
-            at: step(self.prog, pc),
+            at: Box::new(step(self.prog, pc)),
             state: regs.iter().map(known).collect(),
             slice: slice.into_iter().map(|pc| step(self.prog, pc)).collect(),
             chain: self.st.frames.iter().map(|f| self.prog.func_name(f.func)).collect(),

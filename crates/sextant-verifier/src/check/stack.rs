@@ -85,9 +85,9 @@ impl Env<'_> {
 
     fn stack_load_var(&mut self, frame: u8, min: i64, end: i64) -> Res<Reg> {
         self.read_life(frame, min, end);
-        let bad = self.slots(frame, min, end).any(|s| s.special != Special::None || s.holds_ptr());
-        if bad {
-            return refuse(Code::Spill, "variable-offset stack read of a pointer or special object");
+        // Pointers among them are read as numbers.
+        if self.slots(frame, min, end).any(|s| s.special != Special::None) {
+            return refuse(Code::Dynptr, "variable-offset stack read of a special object");
         }
         let zero = (min..end).all(|at| {
             let slot = self.st.frames[frame as usize].slot(at);
@@ -113,14 +113,12 @@ impl Env<'_> {
         let (min, max) = self.stack_range(n, reg, off, size.into(), "write to")?;
         self.grow(frame, min);
         if min != max {
-            return self.stack_store_var(frame, min, max + i64::from(size), val);
+            return self.stack_store_var(frame, min, max + i64::from(size));
         }
         self.destroy_special(frame, min, min + i64::from(size))?;
         let aligned = slot_byte(min) == 0;
-        if val.is_ptr() {
-            if size != 8 || !aligned {
-                return refuse_reg(Code::Spill, n, "invalid size of register spill");
-            }
+        if val.is_ptr() && (size != 8 || !aligned) {
+            return refuse_reg(Code::Spill, n, "invalid size of register spill");
         }
         let full = aligned && size == 8;
         let life = if full { self.node([0, 0], 0) } else { 0 };
@@ -153,14 +151,8 @@ impl Env<'_> {
         Ok(())
     }
 
-    fn stack_store_var(&mut self, frame: u8, min: i64, end: i64, val: &Reg) -> Res {
+    fn stack_store_var(&mut self, frame: u8, min: i64, end: i64) -> Res {
         self.destroy_special(frame, min, end)?;
-        if self.slots(frame, min, end).any(|s| s.holds_ptr()) && val.is_ptr() {
-            return refuse(Code::Spill, "variable-offset stack write of a pointer");
-        }
-        if val.is_ptr() {
-            return refuse(Code::Spill, "spilled ptr in variable-offset stack write");
-        }
         // Which bytes are written is not known: all may be anything now.
         self.fill(frame, min, end, Byte::Misc);
         Ok(())

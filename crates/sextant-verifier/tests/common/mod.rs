@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use sextant_abi::image::{Insn, Reloc};
-use sextant_abi::tables::{HelperId, KfuncId, Op, bpf};
+use sextant_abi::tables::{KfuncId, Op, bpf};
 use sextant_bpf::asm::assemble;
 use sextant_verifier::{Accepted, Code, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify};
 
@@ -151,6 +151,3 @@ impl Test {
         }
     }
 }
-
-/// Keeps the import used.
-pub const LOOP: HelperId = HelperId::loop_;
