@@ -1,9 +1,9 @@
 //! BPF-visible memory: numbers of ours, checked at the wall.
 //!
 //! ```text
-//!  63                                37 36    34 33                     0
+//!  63                                35 34    32 31                     0
 //! +------------------------------------+--------+-----------------------+
-//! | TAG (0xffff888000000000 >> 37)     | zone   | offset in the zone    |
+//! | TAG (0xffff888000000000 >> 35)     | zone   | offset in the zone    |
 //! +------------------------------------+--------+-----------------------+
 //! host address = base + (address & MASK)
 //! ```
@@ -34,8 +34,8 @@ pub(crate) use reserve::{PAGE, seal_writes, sealed_memfd};
 
 /// The fixed high bits of every address.
 pub const TAG: u64 = 0xffff_8880_0000_0000;
-/// Bits of the offset inside a zone.
-pub const ZONE_BITS: u32 = 34;
+/// Bits of the offset inside a zone: 4 GiB, the most an arena may have. Valgrind has room for all of it, not for much more.
+pub const ZONE_BITS: u32 = 32;
 const ZONE_LEN: u64 = 1 << ZONE_BITS;
 const ZONES: usize = 8;
 const LEN: u64 = ZONE_LEN * ZONES as u64;
@@ -115,7 +115,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// Reserves the address range. Fails with the host's errno when the process has no room for 128 GiB of
+    /// Reserves the address range. Fails with the host's errno when the process has no room for 32 GiB of
     /// reserved (not used) addresses.
     pub fn new(cfg: RegionConfig) -> Result<Rc<Region>, Errno> {
         let task_stride = u64::from(cfg.task_size.max(1)).next_multiple_of(64);
