@@ -96,7 +96,46 @@ pub struct Task {
 pub struct TaskTable {
     slots: Vec<Task>,
     by_pid: BTreeMap<i32, TaskId>,
-    by_addr: BTreeMap<u64, TaskId>,
+    by_addr: AddrTable,
+}
+
+/// Tasks by the address of their `task_struct`: kfuncs ask with every call. All lie in one zone, at least their size apart,
+/// so the distance from the first one, in sizes, is an index.
+#[derive(Default)]
+struct AddrTable {
+    first: u64,
+    /// Address (0 for none) and task.
+    slots: Vec<(u64, TaskId)>,
+}
+
+impl AddrTable {
+    fn index(&self, addr: u64) -> usize {
+        (addr.wrapping_sub(self.first) / u64::from(TaskStruct::SIZE)) as usize
+    }
+
+    fn insert(&mut self, addr: u64, id: TaskId) {
+        if self.slots.is_empty() {
+            self.first = addr;
+        }
+        assert!(addr >= self.first, "the first task_struct has the lowest address of its zone");
+        let i = self.index(addr);
+        if i >= self.slots.len() {
+            self.slots.resize(i + 1, (0, id));
+        }
+        self.slots[i] = (addr, id);
+    }
+
+    fn get(&self, addr: u64) -> Option<TaskId> {
+        let &(at, id) = self.slots.get(self.index(addr))?;
+        (at == addr && addr != 0).then_some(id)
+    }
+
+    fn remove(&mut self, addr: u64) {
+        let i = self.index(addr);
+        if let Some(slot) = self.slots.get_mut(i).filter(|slot| slot.0 == addr) {
+            slot.0 = 0;
+        }
+    }
 }
 
 impl TaskTable {
@@ -119,7 +158,7 @@ impl TaskTable {
 
     /// The task whose `task_struct` is at this address.
     pub fn from_addr(&self, addr: u64) -> Option<TaskId> {
-        self.by_addr.get(&addr).copied()
+        self.by_addr.get(addr)
     }
 
     /// The pid can no longer be looked up (the task is dead).
@@ -129,7 +168,7 @@ impl TaskTable {
 
     /// The slot at this address is given back (poisoned, reused by a later task).
     pub fn drop_addr(&mut self, addr: u64) {
-        self.by_addr.remove(&addr);
+        self.by_addr.remove(addr);
     }
 
     /// The ids of all tasks ever made, in creation order.
@@ -163,5 +202,29 @@ impl std::ops::Index<TaskId> for TaskTable {
 impl std::ops::IndexMut<TaskId> for TaskTable {
     fn index_mut(&mut self, id: TaskId) -> &mut Task {
         &mut self.slots[id.0 as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_found_by_its_own_address_only() {
+        let size = u64::from(TaskStruct::SIZE);
+        for stride in [size, size + 8, size.next_multiple_of(64)] {
+            let at = |i: u64| 0xffff_8880_0000_0040 + i * stride;
+            let mut table = AddrTable::default();
+            assert_eq!((table.get(at(0)), table.get(0)), (None, None));
+            (0..100).for_each(|i| table.insert(at(i), TaskId(i as u32)));
+            assert!((0..100).all(|i| table.get(at(i)) == Some(TaskId(i as u32))));
+            let others = [0, 1, at(0) - 1, at(0) - stride, at(3) + 1, at(3) + 8, at(100), u64::MAX];
+            assert!(others.iter().all(|&addr| table.get(addr).is_none()));
+            table.remove(at(3) + 8);
+            table.remove(at(4));
+            assert_eq!((table.get(at(3)), table.get(at(4))), (Some(TaskId(3)), None));
+            table.insert(at(4), TaskId(200));
+            assert_eq!(table.get(at(4)), Some(TaskId(200)));
+        }
     }
 }

@@ -145,10 +145,16 @@ impl fmt::Display for TrapKind {
     }
 }
 
-/// A program ended by force. Displays as one line: program, instruction, why.
+/// A program ended by force. Displays as one line: program, instruction, why. One pointer: every run and every kfunc
+/// returns a result with it, and hardly any is a trap.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Trap(#[from] Box<TrapInfo>);
+
+/// What a [`Trap`] says.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{prog}: insn {insn}: {disasm}: {kind}")]
-pub struct Trap {
+pub struct TrapInfo {
     /// The program's name.
     pub prog: String,
     /// Index of the instruction.
@@ -166,7 +172,20 @@ impl Trap {
     }
 
     /// A trap without a place yet.
+    #[cold]
     pub(crate) fn bare(kind: TrapKind) -> Trap {
-        Trap { prog: String::new(), insn: 0, disasm: String::new(), kind }
+        Box::new(TrapInfo { prog: String::new(), insn: 0, disasm: String::new(), kind }).into()
+    }
+
+    /// What ended the program, without the place.
+    pub fn into_kind(self) -> TrapKind {
+        self.0.kind
+    }
+}
+
+impl std::ops::Deref for Trap {
+    type Target = TrapInfo;
+    fn deref(&self) -> &TrapInfo {
+        &self.0
     }
 }

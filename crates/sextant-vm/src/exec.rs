@@ -8,7 +8,7 @@
 use sextant_abi::{Mem, Reloc};
 
 use crate::decode::{self, Prog};
-use crate::error::TrapKind;
+use crate::error::{TrapInfo, TrapKind};
 use crate::map::{KeyAt, Kind, MapId};
 use crate::region::Region;
 use crate::sanitize::Written;
@@ -39,8 +39,9 @@ pub(crate) struct Exec<'a> {
     pub(crate) prog: &'a Prog,
     pub(crate) host: &'a mut dyn Host,
     stack: u64,
-    pub(crate) frames: [Frame; MAX_FRAMES],
-    /// Frames in use.
+    /// What the calls under way have saved; most programs make none.
+    pub(crate) frames: Vec<Frame>,
+    /// Frames in use, those of the entry and of callbacks included.
     pub(crate) depth: usize,
     /// `bpf_spin_lock` held.
     pub(crate) lock: Option<u64>,
@@ -64,14 +65,13 @@ impl<'a> Exec<'a> {
         budget: u64,
         host: &'a mut dyn Host,
     ) -> Exec<'a> {
-        let frame = Frame { ret: 0, saved: [0; 4], written: Written::entry(0) };
         Exec {
             vm,
             region: &vm.region,
             prog,
             host,
             stack,
-            frames: [frame; MAX_FRAMES],
+            frames: Vec::new(),
             depth: 0,
             lock: None,
             held_res: 0,
@@ -181,7 +181,7 @@ impl Trap {
         } else {
             "(end)".to_owned()
         };
-        Trap { prog: prog.name.clone(), insn, disasm, kind: self.kind }
+        Box::new(TrapInfo { prog: prog.name.clone(), insn, disasm, kind: self.into_kind() }).into()
     }
 }
 

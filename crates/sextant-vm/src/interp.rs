@@ -12,7 +12,7 @@ use crate::error::{Fault, TrapKind};
 use crate::exec::{Exec, Frame};
 use crate::region::{Region, load, store};
 use crate::sanitize::Written;
-use crate::{helper, kfunc};
+use crate::{Trap, helper, kfunc};
 
 /// 64-bit arithmetic; `op` is a constant everywhere, so this folds to one case.
 #[inline(always)]
@@ -268,7 +268,7 @@ impl Exec<'_> {
                     Ok(fp) => regs[10] = fp,
                     Err(kind) => fail!(kind),
                 }
-                self.frames[self.depth - 1] = frame;
+                self.frames.push(frame);
                 written = written.callee();
                 pc = $target as usize;
             }};
@@ -335,13 +335,13 @@ impl Exec<'_> {
                     _ => fail!(TrapKind::BadInsn("the register holds no function of this program")),
                 },
                 Code::Exit => {
-                    let frame = self.frames[self.depth - 1];
                     self.pop_frame::<SAN>();
                     if self.depth == base {
                         self.vm.insns.set(count);
                         self.vm.left.set(limit - count);
                         return Ok(regs[0]);
                     }
+                    let frame = self.frames.pop().expect("a frame above the run's first was pushed by a call");
                     regs[6..10].copy_from_slice(&frame.saved);
                     regs[10] = self.frame_pointer(self.depth - 1);
                     written = frame.written.caller();
@@ -382,12 +382,15 @@ impl Exec<'_> {
     }
 
     fn call_kfunc(&mut self, id: u32, args: [u64; 5]) -> Result<u64, TrapKind> {
-        self.host.kfunc(self.vm, id, args).map_err(|trap| {
-            let kind = trap.kind.clone();
-            if !trap.prog.is_empty() {
-                self.nested = Some(trap);
-            }
-            kind
-        })
+        self.host.kfunc(self.vm, id, args).map_err(|trap| self.kfunc_trap(trap))
+    }
+
+    #[cold]
+    fn kfunc_trap(&mut self, trap: Trap) -> TrapKind {
+        let kind = trap.kind.clone();
+        if !trap.prog.is_empty() {
+            self.nested = Some(trap);
+        }
+        kind
     }
 }

@@ -22,7 +22,7 @@ mod sanitize;
 mod timer;
 mod vm;
 
-pub use error::{Errno, Fault, Trap, TrapKind, Why};
+pub use error::{Errno, Fault, Trap, TrapInfo, TrapKind, Why};
 pub use helper::is_implemented as helper_is_implemented;
 pub use host::Host;
 pub use kfunc::is_core_kfunc;

@@ -162,7 +162,7 @@ fn a_kfuncs_trap_is_the_programs() {
         ..TestHost::default()
     };
     let trap = run(&vm, &mut host, "mov %r0, 0\ncall 1\nexit", &[(1, Reloc::Kfunc(9))]).expect_err("no");
-    assert_eq!((trap.insn, trap.kind), (1, TrapKind::Kfunc("kfunc 9 says no".to_owned())));
+    assert_eq!((trap.insn, trap.into_kind()), (1, TrapKind::Kfunc("kfunc 9 says no".to_owned())));
 }
 
 #[test]

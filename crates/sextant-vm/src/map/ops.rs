@@ -205,6 +205,9 @@ impl Vm {
 
     /// Kernel objects whose owning pointers went with map elements since the last call; the caller drops its references.
     pub fn take_dropped_kptrs(&self) -> Vec<DroppedKptr> {
+        if self.dropped_kptrs.borrow().is_empty() {
+            return Vec::new(); // asked after every run
+        }
         std::mem::take(&mut *self.dropped_kptrs.borrow_mut())
     }
 

@@ -262,7 +262,7 @@ impl Region {
     pub fn rcu_exit(&self) {
         let depth = self.rcu_depth.get().checked_sub(1).expect("rcu_exit without rcu_enter");
         self.rcu_depth.set(depth);
-        if depth == 0 {
+        if depth == 0 && !self.rcu_pending.borrow().is_empty() {
             let pending = std::mem::take(&mut *self.rcu_pending.borrow_mut());
             pending.into_iter().for_each(|(zone, addr, size)| self.poison(zone, addr, size));
         }
