@@ -155,15 +155,24 @@ impl Region {
     /// The wall check, giving the host address.
     #[inline(always)]
     pub(crate) fn wall<const WRITE: bool>(&self, addr: u64, size: u64) -> Result<*mut u8, Fault> {
+        match self.below_limit::<WRITE>(addr, size) {
+            Some(ptr) => Ok(ptr),
+            None => self.wall_slow(addr, size, WRITE),
+        }
+    }
+
+    /// The part of the wall check that nearly all accesses pass.
+    #[inline(always)]
+    fn below_limit<const WRITE: bool>(&self, addr: u64, size: u64) -> Option<*mut u8> {
         let off = addr.wrapping_sub(TAG);
         let zone = off >> ZONE_BITS;
         if zone < ZONES as u64 && size <= ZONE_LEN {
             let end = (off & (ZONE_LEN - 1)) + size;
             if end <= self.limits[zone as usize * 2 + WRITE as usize].get() {
-                return Ok(self.host.base().wrapping_add(off as usize));
+                return Some(self.host.base().wrapping_add(off as usize));
             }
         }
-        self.wall_slow(addr, size, WRITE)
+        None
     }
 
     #[cold]
@@ -247,8 +256,17 @@ impl Region {
     /// When the bytes are not allocated: a bug of the caller.
     #[inline(always)]
     fn kernel_ptr(&self, addr: u64, size: u64) -> *mut u8 {
-        match self.wall::<false>(addr, size) {
-            Ok(ptr) => ptr,
+        match self.below_limit::<false>(addr, size) {
+            Some(ptr) => ptr,
+            None => self.kernel_fault(addr, size),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn kernel_fault(&self, addr: u64, size: u64) -> ! {
+        match self.wall_slow(addr, size, false) {
+            Ok(_) => unreachable!("{addr:#x} is below the limit of its zone"),
             Err(fault) => panic!("the kernel's own access: {fault}"),
         }
     }
