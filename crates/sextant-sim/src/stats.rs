@@ -81,13 +81,52 @@ struct Track {
     wakeups: u64,
     switches: u64,
     migrations: u64,
-    /// `Histogram` of latencies; made at the first wakeup.
-    latency: Option<Box<Histogram<u32>>>,
-    latency_max: u64,
+    latency: Latencies,
     forked_at: Ns,
     exited_at: Ns,
     /// Taken when it exited, before its memory goes.
     last: Option<Snapshot>,
+}
+
+/// Latencies of a task. A histogram is large and there is one per task, so what comes is collected and goes in by the batch:
+/// the memory of thousands of histograms is not visited at every wakeup.
+#[derive(Default)]
+struct Latencies {
+    recent: Vec<u64>,
+    /// Made with the first batch.
+    hist: Option<Box<Histogram<u32>>>,
+    max: u64,
+}
+
+impl Latencies {
+    const BATCH: usize = 128;
+
+    fn record(&mut self, ns: u64) {
+        self.max = self.max.max(ns);
+        self.recent.push(ns);
+        if self.recent.len() >= Self::BATCH {
+            self.settle();
+        }
+    }
+
+    /// What was collected goes into the histogram.
+    fn settle(&mut self) {
+        if self.recent.is_empty() {
+            return;
+        }
+        let hist = self.hist.get_or_insert_with(|| {
+            Box::new(Histogram::new(3).expect("3 significant figures are within 0..=5"))
+        });
+        for ns in self.recent.drain(..) {
+            hist.record(ns).expect("an auto-resizing histogram holds every u64");
+        }
+    }
+
+    /// None without any.
+    fn summary(&mut self) -> Option<Latency> {
+        self.settle();
+        self.hist.as_deref().map(|hist| latency_of(hist, self.max))
+    }
 }
 
 /// What is read from a task's memory.
@@ -167,12 +206,7 @@ impl Stats {
             track.wait_ns += t.since(since).0;
         }
         if let Some(woken) = track.woken_at.take() {
-            let hist = track.latency.get_or_insert_with(|| {
-                Box::new(Histogram::new(3).expect("3 significant figures are within 0..=5"))
-            });
-            let ns = t.since(woken).0;
-            record(hist, ns);
-            track.latency_max = track.latency_max.max(ns);
+            track.latency.record(t.since(woken).0);
         }
     }
 
@@ -188,7 +222,8 @@ impl Stats {
     }
 
     /// Latencies by description; those without any task are left out.
-    pub fn groups(&self, nr_specs: usize) -> Vec<GroupResult> {
+    pub fn groups(&mut self, nr_specs: usize) -> Vec<GroupResult> {
+        self.tracks.iter_mut().for_each(|t| t.latency.settle());
         (0..nr_specs as u32).map(SpecId).filter_map(|spec| self.group(spec)).collect()
     }
 
@@ -196,14 +231,14 @@ impl Stats {
         let members = || self.tracks.iter().filter(|t| t.spec == Some(spec));
         members().next()?;
         let mut all: Option<Histogram<u32>> = None;
-        for hist in members().filter_map(|t| t.latency.as_deref()) {
+        for hist in members().filter_map(|t| t.latency.hist.as_deref()) {
             match &mut all {
                 // Both resize themselves: every value fits.
                 Some(all) => all.add(hist).expect("an auto-resizing histogram takes any value"),
                 None => all = Some(hist.clone()),
             }
         }
-        let max = members().map(|t| t.latency_max).max().unwrap_or(0);
+        let max = members().map(|t| t.latency.max).max().unwrap_or(0);
         Some(GroupResult { spec, latency: all.map(|h| latency_of(&h, max)) })
     }
 
@@ -228,7 +263,7 @@ impl Stats {
             run_ns: snap.run_ns,
             wait_ns: track.wait_ns + waiting,
             wakeups: track.wakeups,
-            latency: track.latency.as_deref().map(|h| latency_of(h, track.latency_max)),
+            latency: track.latency.summary(),
             switches: track.switches,
             migrations: track.migrations,
             alive_ns: (if exited { track.exited_at } else { now }).since(track.forked_at).0,
@@ -237,10 +272,6 @@ impl Stats {
         track.last = exited.then_some(snap);
         result
     }
-}
-
-fn record(hist: &mut Histogram<u32>, ns: u64) {
-    hist.record(ns).expect("an auto-resizing histogram holds every u64");
 }
 
 fn latency_of(hist: &Histogram<u32>, max: u64) -> Latency {
@@ -261,11 +292,24 @@ mod tests {
     /// A histogram that starts small must grow with what it is given, not cut it off.
     #[test]
     fn latencies_are_not_cut_off() {
-        let mut hist: Histogram<u32> = Histogram::new(3).expect("3 figures");
+        let mut all = Latencies::default();
+        assert_eq!(all.summary(), None);
         for ns in [20_000_000, 21_000_000, 22_000_000] {
-            record(&mut hist, ns);
+            all.record(ns);
         }
-        let latency = latency_of(&hist, 22_000_000);
+        let latency = all.summary().expect("three");
         assert!(latency.p50.abs_diff(21_000_000) < 21_000, "{latency:?}");
+        assert_eq!(latency.max, 22_000_000);
+    }
+
+    /// Every latency counts, whether its batch is full or not.
+    #[test]
+    fn batches_lose_nothing() {
+        for n in [1, Latencies::BATCH - 1, Latencies::BATCH, Latencies::BATCH * 3 + 5] {
+            let mut all = Latencies::default();
+            (0..n as u64).for_each(|ns| all.record(ns));
+            all.settle();
+            assert_eq!(all.hist.map(|h| h.len()), Some(n as u64));
+        }
     }
 }
