@@ -5,7 +5,7 @@ mod host;
 use host::{TestHost, image, map, run, vm};
 use sextant_abi::{Mem, ObjKind, Reloc};
 use sextant_vm::map::*;
-use sextant_vm::{MapId, MapSpec, SpecialField, TrapKind, Vm, Why};
+use sextant_vm::{MapId, MapSpec, SpecialField, Trap, TrapKind, Vm, Why};
 
 fn make(vm: &Vm, map_type: u32, max_entries: u32, fields: Vec<(u32, SpecialField)>) -> MapId {
     let storage = matches!(map_type, BPF_MAP_TYPE_TASK_STORAGE | BPF_MAP_TYPE_CGRP_STORAGE);
@@ -35,7 +35,8 @@ fn elements_of_a_hash() {
     let vm = vm(true);
     let id = make(&vm, BPF_MAP_TYPE_HASH, 4, vec![]);
     let mut host = TestHost::default();
-    let mut run = |asm: &str| run(&vm, &mut host, asm, &[(1, map(id))]).map(|r| r.r0).map_err(|t| t.kind);
+    let mut run =
+        |asm: &str| run(&vm, &mut host, asm, &[(1, map(id))]).map(|r| r.r0).map_err(Trap::into_kind);
     assert_eq!(run(&format!("{ARGS}call 1\nexit")), Ok(0), "NULL");
     let value = "stdw [%r10-32], 7\nstdw [%r10-24], 8\nstdw [%r10-16], 9\nmov %r3, %r10\nadd %r3, -32\n";
     let update = |flags: u32| format!("{ARGS}{value}mov %r4, {flags}\ncall 2\nexit");
@@ -70,7 +71,7 @@ fn a_deleted_element_is_readable_until_the_program_ends() {
     vm.map_delete(id, &3u32.to_le_bytes()).expect("there");
     assert_eq!(vm.region().load(first, 8), 0x6b6b_6b6b_6b6b_6b6b);
     let read = run(&vm, &mut host, "lddw %r1, 0\nldxdw %r0, [%r1+0]\nexit", &[(0, Reloc::Addr(first))]);
-    assert!(matches!(read.map_err(|t| t.kind), Err(TrapKind::BadAccess(f)) if f.why == Why::NoObject));
+    assert!(matches!(read.map_err(Trap::into_kind), Err(TrapKind::BadAccess(f)) if f.why == Why::NoObject));
 }
 
 #[test]
@@ -129,7 +130,8 @@ fn task_storage() {
         format!("call 158\nlddw %r1, 0\nmov %r2, %r0\nmov %r3, 0\nmov %r4, {flags}\ncall 156\n{tail}exit")
     };
     let relocs = [(1, map(id))];
-    let run = |asm: &str, host: &mut TestHost| run(&vm, host, asm, &relocs).map(|r| r.r0).map_err(|t| t.kind);
+    let run =
+        |asm: &str, host: &mut TestHost| run(&vm, host, asm, &relocs).map(|r| r.r0).map_err(Trap::into_kind);
     assert_eq!(run(&get(0, ""), &mut host), Ok(0));
     assert_eq!(run(&get(2, ""), &mut host), Ok(0), "unknown flag");
     assert_eq!(

@@ -6,7 +6,7 @@ use host::{TestHost, image, vm};
 use sextant_abi::tables::KfuncId;
 use sextant_abi::{LocalType, Mem, Reloc};
 use sextant_vm::map::*;
-use sextant_vm::{MapId, MapSpec, SpecialField, TrapKind, Vm};
+use sextant_vm::{MapId, MapSpec, SpecialField, Trap, TrapKind, Vm};
 
 const EINVAL: u64 = -22i64 as u64;
 const EDEADLK: u64 = -35i64 as u64;
@@ -55,7 +55,7 @@ fn go(vm: &Vm, host: &mut TestHost, map: MapId, text: &str) -> Result<u64, TrapK
     }
     let image = sextant_abi::ProgramImage { local_types: types(), ..image(&asm, &relocs) };
     let prog = vm.prog_add(image);
-    vm.run(prog, &[0], host).map(|run| run.r0).map_err(|trap| trap.kind)
+    vm.run(prog, &[0], host).map(|run| run.r0).map_err(Trap::into_kind)
 }
 
 fn slots(line: &str) -> u32 {

@@ -11,7 +11,7 @@ use sextant_vm::{ProgId, Trap, TrapKind, Vm};
 
 fn r0(asm: &str) -> Result<u64, TrapKind> {
     let mut host = TestHost::default();
-    run(&vm(false), &mut host, asm, &[]).map(|r| r.r0).map_err(|t| t.kind)
+    run(&vm(false), &mut host, asm, &[]).map(|r| r.r0).map_err(Trap::into_kind)
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn bpf_loop_calls_back() {
         "mov %r1, 1\nmov %r2, 9\nmov %r3, 0\nmov %r4, 0\ncall 181\nexit",
         &[],
     );
-    assert!(matches!(bad.map_err(|t| t.kind), Err(TrapKind::BadInsn(_))));
+    assert!(matches!(bad.map_err(Trap::into_kind), Err(TrapKind::BadInsn(_))));
     let flags = "mov %r1, 1\nmov %r2, 0\nmov %r3, 0\nmov %r4, 1\ncall 181\nexit";
     assert_eq!(r0(flags), Ok(-22i64 as u64));
 }

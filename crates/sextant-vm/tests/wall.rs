@@ -6,7 +6,7 @@ use host::{TestHost, run, vm};
 use sextant_abi::{Mem, ObjKind, Reloc};
 use sextant_vm::map::{BPF_F_MMAPABLE, BPF_F_RDONLY_PROG, BPF_MAP_TYPE_ARRAY};
 use sextant_vm::region::{TAG, Zone};
-use sextant_vm::{Access, MapId, MapSpec, TrapKind, Vm, Why};
+use sextant_vm::{Access, MapId, MapSpec, Trap, TrapKind, Vm, Why};
 
 fn why(vm: &Vm, addr: u64, size: u64, access: Access) -> Option<Why> {
     vm.region().check(addr, size, access).err().map(|f| f.why)
@@ -180,7 +180,7 @@ fn sanitize_keeps_an_access_inside_one_object() {
         {
             let asm = "lddw %r2, 0\nldxdw %r0, [%r2+0]\nexit";
             let got = run(&vm, &mut TestHost::default(), asm, &[(0, Reloc::Addr(base + off))]);
-            let got = got.err().map(|t| match t.kind {
+            let got = got.err().map(|t| match t.into_kind() {
                 TrapKind::BadAccess(f) => f.why,
                 other => panic!("{other}"),
             });
@@ -192,7 +192,7 @@ fn sanitize_keeps_an_access_inside_one_object() {
 #[test]
 fn sanitize_finds_frames_and_unwritten_registers() {
     let vm = vm(true);
-    let run = |asm: &str| run(&vm, &mut TestHost::default(), asm, &[]).map(|r| r.r0).map_err(|t| t.kind);
+    let run = |asm: &str| run(&vm, &mut TestHost::default(), asm, &[]).map(|r| r.r0).map_err(Trap::into_kind);
     assert!(
         matches!(run("ldxdw %r0, [%r10+0]\nexit"), Err(TrapKind::BadAccess(f)) if f.why == Why::NoObject)
     );
