@@ -8,7 +8,7 @@ use host::{TestHost, image, vm};
 use sextant_abi::tables::KfuncId;
 use sextant_abi::{Insn, Reloc};
 use sextant_vm::map::*;
-use sextant_vm::{Errno, MapId, MapSpec, TrapKind, Vm};
+use sextant_vm::{Errno, MapId, MapSpec, Trap, TrapKind, Vm};
 
 const USER: u64 = 0x7f00_0000_3000;
 const PAGES: u32 = 16;
@@ -57,7 +57,7 @@ fn go(vm: &Vm, host: &mut TestHost, map: MapId, text: &str) -> Result<u64, TrapK
         image.insns[at] = Insn { off: 1, imm, ..image.insns[at] };
     }
     let prog = vm.prog_add(image);
-    vm.run(prog, &[0], host).map(|run| run.r0).map_err(|trap| trap.kind)
+    vm.run(prog, &[0], host).map(|run| run.r0).map_err(Trap::into_kind)
 }
 
 fn alloc(at: u64, count: u32) -> String {
@@ -212,4 +212,22 @@ fn a_cast_without_an_arena_traps() {
     let map = arena(&vm);
     let got = go(&vm, &mut host, map, "mov %r1, 5\nkern %r0, %r1\nexit");
     assert!(matches!(got, Err(TrapKind::BadInsn(_))));
+}
+
+#[test]
+fn a_vm_has_four_arenas_that_do_not_meet() {
+    for sanitize in [false, true] {
+        let (vm, mut host) = (vm(sanitize), TestHost::default());
+        let maps: Vec<MapId> =
+            (0..4).map(|i| vm.map_create(&spec(USER + (i << 32), PAGES)).expect("one of four")).collect();
+        assert_eq!(vm.map_create(&spec(USER + (4 << 32), PAGES)), Err(Errno::ENOMEM));
+        for (i, &map) in maps.iter().enumerate() {
+            let store = format!("{}kern %r0, %r0\nstdw [%r0+0], {}\nmov %r0, 0\nexit", alloc(0, 1), i + 1);
+            assert_eq!(go(&vm, &mut host, map, &store), Ok(0));
+        }
+        for (i, &map) in maps.iter().enumerate() {
+            let read = "lddw %r1, $value+0\nldxdw %r0, [%r1+0]\nexit";
+            assert_eq!(go(&vm, &mut host, map, read), Ok(i as u64 + 1), "arena {i}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  user address     user_start + page * 4096          what pointers in the arena hold
-//!  BPF address      window | low 32 bits of the user address    window: 4 GiB of the arena zone
+//!  BPF address      window | low 32 bits of the user address    window: the arena's zone
 //!  host             a file of max_entries pages, mapped there; user space maps the same file
 //! ```
 //!
@@ -17,11 +17,11 @@ use std::rc::Rc;
 use rustix::fs::{FallocateFlags, SeekFrom};
 
 use super::ranges::Ranges;
-use super::{PAGE, Region, ZONE_LEN, Zone, sealed_memfd};
+use super::{PAGE, Region, ZONE_BITS, Zone, sealed_memfd};
 use crate::Errno;
 
-/// Arenas that one vm can have: 4 GiB of the zone each.
-pub(super) const ARENAS: usize = (ZONE_LEN >> 32) as usize;
+/// Arenas that one vm can have: a zone each.
+pub(super) const ARENAS: usize = 4;
 
 /// One arena.
 pub(crate) struct Arena {
@@ -163,7 +163,7 @@ impl Region {
     /// A new arena that user space sees at `user_start` (0: at an address of ours). ENOMEM when the vm has its four.
     pub(crate) fn arena_create(&self, user_start: u64, pages: u32) -> Result<Rc<Arena>, Errno> {
         let index = self.arenas.iter().position(|a| a.borrow().is_none()).ok_or(Errno::ENOMEM)?;
-        let window = Zone::Arena.start() + ((index as u64) << 32);
+        let window = Zone::Arena.start() + ((index as u64) << ZONE_BITS);
         // Where mmap(2) would put it is the host's business; programs see this.
         let user_start = if user_start == 0 { (0x1000 + index as u64) << 32 } else { user_start };
         let len = u64::from(pages) * PAGE;
@@ -183,14 +183,14 @@ impl Region {
 
     /// Gives an arena's memory back.
     pub(crate) fn arena_free(&self, arena: &Arena) {
-        let index = (arena.window - Zone::Arena.start()) >> 32;
+        let index = (arena.window - Zone::Arena.start()) >> ZONE_BITS;
         *self.arenas[index as usize].borrow_mut() = None;
         let _ = self.host.discard(self.arena_offset(arena.window, arena.user_start), arena.len()); // else it costs memory
     }
 
-    /// The wall of the arena zone: `at` is an offset in it.
-    pub(super) fn arena_covers(&self, at: u64, size: u64) -> bool {
-        let arena = self.arenas[(at >> 32) as usize].borrow();
+    /// The wall of an arena's zone: `at` is an offset in it.
+    pub(super) fn arena_covers(&self, arena: usize, at: u64, size: u64) -> bool {
+        let arena = self.arenas[arena].borrow();
         arena.as_ref().is_some_and(|arena| arena.covers(at as u32, size))
     }
 }

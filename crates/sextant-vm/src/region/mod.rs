@@ -1,9 +1,9 @@
 //! BPF-visible memory: numbers of ours, checked at the wall.
 //!
 //! ```text
-//!  63                                35 34    32 31                     0
+//!  63                                36 35    32 31                     0
 //! +------------------------------------+--------+-----------------------+
-//! | TAG (0xffff888000000000 >> 35)     | zone   | offset in the zone    |
+//! | TAG (0xffff888000000000 >> 36)     | zone   | offset in the zone    |
 //! +------------------------------------+--------+-----------------------+
 //! host address = base + (address & MASK)
 //! ```
@@ -34,13 +34,15 @@ pub(crate) use reserve::{PAGE, seal_writes, sealed_memfd};
 
 /// The fixed high bits of every address.
 pub const TAG: u64 = 0xffff_8880_0000_0000;
-/// Bits of the offset inside a zone: 4 GiB, the most an arena may have. Valgrind has room for all of it, not for much more.
+/// Bits of the offset inside a zone: 4 GiB, the most an arena may have.
 pub const ZONE_BITS: u32 = 32;
 const ZONE_LEN: u64 = 1 << ZONE_BITS;
-const ZONES: usize = 8;
+/// The last ones are arenas.
+const ZONES: usize = Zone::Arena as usize + arena::ARENAS;
+/// Bytes of all zones: 44 GiB, of the 60 that Valgrind has to give.
 const LEN: u64 = ZONE_LEN * ZONES as u64;
 /// Host address = base + (address & MASK).
-pub const MASK: u64 = LEN - 1;
+pub const MASK: u64 = LEN.next_power_of_two() - 1;
 /// What freed memory is filled with (the kernel's POISON_FREE).
 pub const POISON: u8 = 0x6b;
 
@@ -60,10 +62,10 @@ pub enum Zone {
     Stack = 4,
     /// Elements that come and go: hash maps, task storage, `bpf_obj_new`.
     Heap = 5,
-    /// Arenas: pages come and go.
-    Arena = 6,
     /// One slot per map: what a program holds as a map pointer; read-only.
-    MapPtr = 7,
+    MapPtr = 6,
+    /// The first arena; pages come and go. The others have the numbers behind it.
+    Arena = 7,
 }
 
 impl Zone {
@@ -115,7 +117,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// Reserves the address range. Fails with the host's errno when the process has no room for 32 GiB of
+    /// Reserves the address range. Fails with the host's errno when the process has no room for 44 GiB of
     /// reserved (not used) addresses.
     pub fn new(cfg: RegionConfig) -> Result<Rc<Region>, Errno> {
         let task_stride = u64::from(cfg.task_size.max(1)).next_multiple_of(64);
@@ -145,7 +147,7 @@ impl Region {
     /// The object check of `--sanitize`; passes without it.
     pub fn check_object(&self, addr: u64, size: u64, write: bool) -> Result<(), Fault> {
         let Some(objects) = &self.objects else { return Ok(()) };
-        if addr.wrapping_sub(Zone::Arena.start()) < ZONE_LEN {
+        if (Zone::Arena.start()..TAG + LEN).contains(&addr) {
             return Ok(()); // pages are all there is
         }
         let check = objects.borrow().check(addr, size);
@@ -184,8 +186,8 @@ impl Region {
             return fault(Why::Outside);
         }
         let (zone, at) = (off >> ZONE_BITS, off & (ZONE_LEN - 1));
-        if zone == Zone::Arena as u64 {
-            return match self.arena_covers(at, size) {
+        if let Some(arena) = zone.checked_sub(Zone::Arena as u64) {
+            return match self.arena_covers(arena as usize, at, size) {
                 true => Ok(self.host.base().wrapping_add(off as usize)),
                 false => fault(Why::ArenaPage),
             };
