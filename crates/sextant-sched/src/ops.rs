@@ -40,6 +40,9 @@ pub trait Ops {
     /// Whether an op is implemented.
     fn has(&self, op: Op) -> bool;
 
+    /// `bpf_scx_reg` is entered: programs attached to that function run. Before `init`, and nothing is attached yet.
+    fn reg(&self, s: &mut Sched) {}
+
     /// ops.select_cpu: a CPU number, validated by the class.
     fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {
         prev_cpu.0 as i32

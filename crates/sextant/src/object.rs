@@ -70,7 +70,8 @@ fn bind(loaded: &Loaded) -> BpfOps {
         calls_switch_all: ops.calls_switch_all,
     };
     let progs: Vec<_> = ops.progs.iter().map(|(&op, &prog)| (op, prog)).collect();
-    BpfOps::new(loaded.vm.clone(), params, &progs)
+    let reg = loaded.other_progs.iter().filter(|prog| prog.section == "fentry/bpf_scx_reg");
+    BpfOps::new(loaded.vm.clone(), params, &progs).with_reg_progs(reg.filter_map(|prog| prog.id).collect())
 }
 
 fn failure(object: &Object, error: LoadError) -> Failure {

@@ -36,6 +36,8 @@ pub struct BpfOps {
     vm: Rc<Vm>,
     params: OpsParams,
     progs: [Option<ProgId>; Op::COUNT],
+    /// fentry programs on `bpf_scx_reg`.
+    reg_progs: Vec<ProgId>,
     handlers: Vec<Option<Handler>>,
     stats: [Cell<(u64, u64)>; Op::COUNT],
     /// Kernel objects whose addresses ops get as arguments.
@@ -62,12 +64,19 @@ impl BpfOps {
             vm,
             params,
             progs: table,
+            reg_progs: Vec::new(),
             handlers,
             stats: std::array::from_fn(|_| Cell::new((0, 0))),
             cpumasks: RefCell::default(),
             distribute_next: Cell::new(0),
             ps_left: Cell::new(0),
         }
+    }
+
+    /// Adds programs that run when the kernel enters `bpf_scx_reg`, that is, at the attach before anything else.
+    pub fn with_reg_progs(mut self, progs: Vec<ProgId>) -> Self {
+        self.reg_progs = progs;
+        self
     }
 
     /// Charges executed instructions to the CPU that ran them.

@@ -2,7 +2,7 @@
 
 use sextant_abi::tables::Op;
 use sextant_abi::{CpuId, Ns};
-use sextant_vm::{Trap, TrapKind};
+use sextant_vm::{ProgId, Trap, TrapKind};
 
 use super::host::KernelHost;
 use super::{BpfOps, args};
@@ -67,6 +67,25 @@ impl BpfOps {
     }
 }
 
+impl BpfOps {
+    /// BPF_PROG_TEST_RUN of one of the object's syscall programs, in the kernel with this scheduler: its return value, and what it
+    /// wrote to `ctx`. A trap is the caller's to report: the scheduler goes on.
+    pub fn test_run(&self, s: &mut Sched, prog: ProgId, ctx: &mut [u8]) -> Result<u32, Trap> {
+        let mut result = Ok(0);
+        self.run(s, |vm, host| match vm.run_with_ctx(prog, ctx, host) {
+            Ok(run) => {
+                result = Ok(run.r0 as u32);
+                Ok((run.r0, run.insns))
+            }
+            Err(trap) => {
+                result = Err(trap);
+                Ok((0, 0))
+            }
+        });
+        result
+    }
+}
+
 impl Ops for BpfOps {
     fn params(&self) -> OpsParams {
         self.params.clone()
@@ -74,6 +93,13 @@ impl Ops for BpfOps {
 
     fn has(&self, op: Op) -> bool {
         self.progs[op.index()].is_some()
+    }
+
+    fn reg(&self, s: &mut Sched) {
+        for &prog in &self.reg_progs {
+            // kdata, link: the kernel's own, which no program of the common headers looks at.
+            self.run(s, |vm, host| vm.run(prog, &[0, 0], host).map(|run| (run.r0, run.insns)));
+        }
     }
 
     fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {

@@ -137,7 +137,7 @@ impl CgroupTable {
     }
 
     /// Online cgroups below and with `top`, parents first.
-    fn descendants_pre(&self, top: CgroupId) -> Vec<CgroupId> {
+    pub(crate) fn descendants_pre(&self, top: CgroupId) -> Vec<CgroupId> {
         let mut order = vec![top];
         for &child in &self[top].children {
             order.extend(self.descendants_pre(child));
@@ -146,7 +146,7 @@ impl CgroupTable {
     }
 
     /// Online cgroups below and with `top`, children first.
-    fn descendants_post(&self, top: CgroupId) -> Vec<CgroupId> {
+    pub(crate) fn descendants_post(&self, top: CgroupId) -> Vec<CgroupId> {
         let mut order = Vec::new();
         for &child in &self[top].children {
             order.extend(self.descendants_post(child));
@@ -170,6 +170,11 @@ impl std::ops::IndexMut<CgroupId> for CgroupTable {
 }
 
 impl CgroupEntry {
+    /// Online ones, in order of creation.
+    pub(crate) fn children(&self) -> &[CgroupId] {
+        &self.children
+    }
+
     /// The last part of the path.
     pub fn name(&self) -> &str {
         self.path.rsplit('/').next().unwrap_or_default()

@@ -85,6 +85,7 @@ impl Sched {
         if self.ext.state != EnableState::Disabled {
             return Err(EnableError::Busy);
         }
+        ops.reg(self);
         self.alloc_sched(ops, &params);
         let mut failed = self.scx_root_enable(&params).err();
         if failed.is_none() && self.ext.exit_kind != ExitKind::None {

@@ -26,6 +26,20 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
         },
         KfuncId::scx_bpf_get_idle_cpumask => |c| Ok(c.s.kf_scx_bpf_get_idle_cpumask().addr()),
         KfuncId::scx_bpf_get_idle_smtmask => |c| Ok(c.s.kf_scx_bpf_get_idle_smtmask().addr()),
+        KfuncId::scx_bpf_pick_idle_cpu_node => |c| {
+            let mask = c.cpumask(0)?;
+            Ok(c.s.kf_scx_bpf_pick_idle_cpu_node(mask, c.s32(1), c.u64(2)) as u64)
+        },
+        KfuncId::scx_bpf_pick_any_cpu_node => |c| {
+            let mask = c.cpumask(0)?;
+            Ok(c.s.kf_scx_bpf_pick_any_cpu_node(mask, c.s32(1), c.u64(2)) as u64)
+        },
+        KfuncId::scx_bpf_get_idle_cpumask_node => {
+            |c| Ok(c.s.kf_scx_bpf_get_idle_cpumask_node(c.s32(0)).addr())
+        }
+        KfuncId::scx_bpf_get_idle_smtmask_node => {
+            |c| Ok(c.s.kf_scx_bpf_get_idle_smtmask_node(c.s32(0)).addr())
+        }
         KfuncId::scx_bpf_get_possible_cpumask => |c| Ok(c.s.kf_scx_bpf_get_possible_cpumask().addr()),
         KfuncId::scx_bpf_get_online_cpumask => |c| Ok(c.s.kf_scx_bpf_get_online_cpumask().addr()),
         KfuncId::scx_bpf_put_idle_cpumask | KfuncId::scx_bpf_put_cpumask => |_| Ok(0),
