@@ -24,6 +24,8 @@ pub struct Program<'a> {
     pub kind: ProgKind<'a>,
     /// BPF_F_SLEEPABLE.
     pub sleepable: bool,
+    /// BPF_F_TEST_STATE_FREQ: keep a state wherever one can be kept.
+    pub state_freq: bool,
     /// Every map the relocs name.
     pub maps: &'a [MapDesc<'a>],
     /// Reads frozen read-only maps, see [`crate::reach`].

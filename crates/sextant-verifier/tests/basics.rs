@@ -267,3 +267,33 @@ fn a_foreign_context_is_opaque() {
         .refused(Code::CtxAccess, "invalid bpf_context access");
     program("mov %r0, 0\nstxdw [%r1+0], %r0\nexit").kind(ProgKind::Syscall).accepted();
 }
+
+/// A number bounded by another one: what the other one was matters where the ways to it meet.
+#[test]
+fn a_bound_that_differs_by_way_is_not_pruned() {
+    let text = |other| {
+        format!(
+            "ldxdw %r6, [%r1+8]
+            call @get_prandom_u32
+            mov %r7, {other}
+            jgt %r0, 5, join
+            mov %r7, 8
+            join:
+            jgt %r6, %r7, out
+            lddw %r2, @value 7
+            add %r2, %r6
+            ldxb %r0, [%r2+0]
+            out:
+            mov %r0, 0
+            exit"
+        )
+    };
+    for state_freq in [false, true] {
+        let mut bad = program(&text(100));
+        bad.state_freq = state_freq;
+        bad.refused(Code::MapBounds, "off=100 size=1");
+        let mut good = program(&text(63));
+        good.state_freq = state_freq;
+        good.accepted();
+    }
+}

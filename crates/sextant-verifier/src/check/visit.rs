@@ -11,7 +11,7 @@ impl Env<'_> {
     pub(super) fn visit(&mut self) -> Res<bool> {
         let pc = self.st.pc;
         let force = self.cfg.force[pc];
-        let mut keep = force || (self.since.1 >= 2 && self.since.0 >= 8);
+        let mut keep = force || self.prog.state_freq || (self.since.1 >= 2 && self.since.0 >= 8);
         let mut i = 0;
         while i < self.at[pc].len() {
             let n = self.at[pc][i];
@@ -94,7 +94,7 @@ impl Env<'_> {
             {
                 return refuse(Code::InfiniteLoop, format!("infinite loop detected at insn {pc}"));
             }
-            if self.since.1 < 20 && self.since.0 < 100 && !self.cfg.force[pc] {
+            if self.since.1 < 20 && self.since.0 < 100 && !self.cfg.force[pc] && !self.prog.state_freq {
                 *keep = false;
             }
             return Ok(None);

@@ -10,6 +10,7 @@ use sextant_verifier::{Accepted, Code, MapDesc, ProgKind, Program, Rejection, Sp
 pub struct Test {
     pub kind: ProgKind<'static>,
     pub sleepable: bool,
+    pub state_freq: bool,
     pub maps: Vec<MapDesc<'static>>,
     pub insns: Vec<Insn>,
     pub relocs: Vec<(u32, Reloc)>,
@@ -35,7 +36,15 @@ pub fn program(text: &str) -> Test {
     }
     let insns = assemble(&lines.join("\n")).unwrap_or_else(|e| panic!("{e}\n{}", lines.join("\n")));
     let kind = ProgKind::StructOps { op: Op::Enqueue, cid_form: false };
-    Test { kind, sleepable: false, maps: maps(), insns, relocs, rodata: vec![7, 0, 0, 0, 0, 0, 0, 0] }
+    Test {
+        kind,
+        sleepable: false,
+        state_freq: false,
+        maps: maps(),
+        insns,
+        relocs,
+        rodata: vec![7, 0, 0, 0, 0, 0, 0, 0],
+    }
 }
 
 fn call(name: &str, slot: u32, relocs: &mut Vec<(u32, Reloc)>) -> String {
@@ -123,6 +132,7 @@ impl Test {
             relocs: &self.relocs,
             kind: self.kind,
             sleepable: self.sleepable,
+            state_freq: self.state_freq,
             maps: &self.maps,
             read_only: &read_only,
             btf: None,
