@@ -50,6 +50,10 @@ const WITH_RET: &[(&str, &str)] = &[
     ("enable_task", "enable_ret"),
 ];
 
+/// What is never part of an entry that has a return: where one follows, the return event is missing.
+const NEVER_NESTED: &[&str] =
+    &["sched_switch", "pick", "putp", "setn", "tick", "sel_rq", "woken", "chg_begin", "kick_irq", "yield"];
+
 /// Pairs inside a reaction between which everything belongs to it.
 const BRACKETS: &[(&str, &str)] = &[
     ("enq", "enq_ret"),
@@ -110,10 +114,10 @@ struct Open {
 
 impl Open {
     fn takes(&mut self, head: &str, e: &Event) -> bool {
-        if self.ret.is_some() || !self.nested.is_empty() {
-            return true;
-        }
         let name = e.name.as_str();
+        if self.ret.is_some() || !self.nested.is_empty() {
+            return !NEVER_NESTED.contains(&name);
+        }
         match name {
             "r2l" if followers(head).contains(&"r2l") => self.migrating = 2,
             "deq" if self.migrating == 2 => self.migrating = 1,

@@ -39,16 +39,27 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> anyhow::Result<bool> {
     let files = if args.files.is_empty() { all_recordings()? } else { args.files.clone() };
-    let mut all_passed = true;
+    let (mut all_passed, mut failed) = (true, 0);
     let mut out = std::io::stdout().lock();
     for file in &files {
         let name = file.file_name().and_then(|n| n.to_str()).unwrap_or("?");
         let name = name.trim_end_matches(".zst").trim_end_matches(".csv");
-        let report = replay_file(file)?;
-        all_passed &= report.passed();
-        if writeln!(out, "{}", show(args, name, &report)).is_err() {
+        let text = match replay_file(file) {
+            Ok(report) => {
+                all_passed &= report.passed();
+                show(args, name, &report)
+            }
+            Err(error) => {
+                failed += 1;
+                format!("{name} not replayed: {error:#}")
+            }
+        };
+        if writeln!(out, "{text}").is_err() {
             return Ok(all_passed); // nobody reads on
         }
+    }
+    if failed > 0 {
+        anyhow::bail!("{failed} of {} recordings were not replayed", files.len());
     }
     Ok(all_passed)
 }

@@ -12,6 +12,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
 
 use sextant_abi::exit::ExitKind;
@@ -47,18 +48,28 @@ pub enum ReplayError {
     /// No ops table for it.
     #[error("scheduler {0:?} is not one of the recorded ones: add its ops and flags to schedulers.rs")]
     Scheduler(String),
+    /// A check inside the class failed.
+    #[error(
+        "a check of the class failed ({0}): the recording lacks events (see its `stats` header lines), or the class has a bug"
+    )]
+    Inconsistent(String),
 }
 
-/// Replays a recording.
+/// Replays a recording. A recording with holes leads the class where no kernel could be, so its checks may fail.
 pub fn replay(rec: Recording) -> Result<Report, ReplayError> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| run(rec))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| t.to_string()));
+        Err(ReplayError::Inconsistent(text.unwrap_or_default()))
+    })
+}
+
+fn run(rec: Recording) -> Result<Report, ReplayError> {
     let table = schedulers::table(&rec).ok_or_else(|| ReplayError::Scheduler(rec.sched.clone()))?;
     let rec = Rc::new(rec);
     let cfg = Config { nr_cpus: rec.cpus, hz: 250, costs: Costs::default() };
     let mut s = Sched::new(cfg, Rc::new(KMem::new()));
-    s.probes = Some(Vec::new());
-    for rq in &mut s.rqs {
-        rq.nr_running = 1 << 20; // the core's count: only the class's own migrations touch it here
-    }
+    s.replay_begin();
     let items = item::items(&rec);
     let r = Rc::new_cyclic(|this: &Weak<Replay>| {
         let script = Rc::new(Script::new(rec.clone(), this.clone()));
@@ -371,7 +382,7 @@ impl Replay {
     fn pick(&self, s: &mut Sched, item: &Item, e: &Event, cpu: CpuId) -> Option<Token> {
         let prev = self.on_cpu(s, e.int("prev") as i32, cpu);
         if let Some(class) = e.get("pcls").and_then(env::class) {
-            s.tasks[prev].class = class;
+            self.set_class(s, e, prev, class);
         }
         s.rqs[cpu.idx()].curr = prev;
         let picked = s.pick_task_scx(cpu, prev);
@@ -398,7 +409,7 @@ impl Replay {
             Some(_) => Some(self.on_cpu(s, e.int("next") as i32, cpu)),
         };
         if let (Some(next), Some(class)) = (next, e.get("ncls").and_then(env::class)) {
-            s.tasks[next].class = class;
+            self.set_class(s, e, next, class);
             s.rqs[cpu.idx()].next_class = class;
         }
         s.put_prev_task_scx(cpu, p, next);
@@ -447,15 +458,23 @@ impl Replay {
     fn wakeup_preempt(&self, s: &mut Sched, e: &Event, p: TaskId) {
         let (class, next) = (e.get("cls").and_then(env::class), e.get("ncls").and_then(env::class));
         if let (Some(class), Some(next)) = (class, next) {
-            s.tasks[p].class = class;
+            self.set_class(s, e, p, class);
             s.rqs[env::cpu(e).idx()].next_class = class.min(next); // classes are ordered highest first
         }
     }
 
     fn change_end(&self, s: &mut Sched, e: &Event, p: TaskId) {
         if let Some(class) = e.get("cls").and_then(env::class) {
-            s.tasks[p].class = class;
+            self.set_class(s, e, p, class);
         }
+    }
+
+    /// A task's class is the core's business; one that has left ext is on none of its lists.
+    fn set_class(&self, s: &mut Sched, e: &Event, p: TaskId, class: Class) {
+        if class != Class::Ext && s.replay_detach(p) {
+            self.resync_at(e, format!("DSQ of {p:?}: it has left the class"));
+        }
+        s.tasks[p].class = class;
     }
 
     fn init_task(&self, s: &mut Sched, e: &Event, p: TaskId) {
@@ -469,7 +488,7 @@ impl Replay {
         s.tasks[p].cpu = CpuId(e.num("tcpu") as u32);
         s.tasks[p].migration_disabled = e.num("mdis") as u16;
         if let Some(class) = e.get("cls").and_then(env::class) {
-            s.tasks[p].class = class;
+            self.set_class(s, e, p, class);
         }
         s.replay_init_task(p, e.is("fork"));
     }
@@ -500,6 +519,9 @@ impl Replay {
             _ => return,
         };
         let Some(p) = pid.map(|pid| self.task(s, pid)) else { return };
+        if matches!(e.name.as_str(), "enq" | "putp") && s.replay_detach(p) {
+            self.resync(item.head(), format!("DSQ of {}: it should be on none", pid.unwrap_or(0)));
+        }
         let cpu = env::cpu(e);
         if s.tasks[p].cpu != cpu && e.name != "enq" {
             let (pid, was) = (pid.unwrap_or(0), s.tasks[p].cpu);
@@ -536,6 +558,11 @@ impl Replay {
                 s.replay_set_ops_state(p, want);
             }
         }
+    }
+
+    fn resync_at(&self, e: &Event, what: String) {
+        let at = self.rec.events.partition_point(|x| x.line < e.line);
+        self.resync(at, what);
     }
 
     fn resync(&self, at: usize, what: String) {

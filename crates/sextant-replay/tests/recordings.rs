@@ -93,3 +93,24 @@ fn a_recording_that_starts_and_ends_anywhere_is_no_panic() {
         assert!(report.n() > 0);
     }
 }
+
+/// One event in `every` is missing: what differs stays near it.
+#[test]
+fn a_difference_does_not_spread() {
+    let Some(bytes) = recording("simple-2") else { return };
+    let mut rec = Recording::from_zstd(&bytes).expect("a recording");
+    let before = rec.events.len();
+    let mut n = 0u32;
+    rec.events.retain(|_| {
+        n += 1;
+        !n.is_multiple_of(1009)
+    });
+    let missing = before - rec.events.len();
+    let report = replay(rec).expect("a known scheduler");
+    let differences = report.n() - report.m();
+    assert!(
+        differences > 0 && differences < 40 * missing as u64,
+        "{missing} missing: {differences} of {}",
+        report.n()
+    );
+}

@@ -33,6 +33,14 @@ pub enum DsqName {
 
 /// Loading and unloading, in pieces.
 impl Sched {
+    /// Probes are recorded, and counts of runnable tasks start high: state that is replaced is not counted.
+    pub fn replay_begin(&mut self) {
+        self.probes = Some(Vec::new());
+        for rq in &mut self.rqs {
+            (rq.nr_running, rq.ext.nr_running) = (1 << 20, 1 << 20);
+        }
+    }
+
     /// `scx_enable` up to ops.init.
     pub fn replay_attach(&mut self, ops: Rc<dyn Ops>) {
         let (params, has_update_idle) = (ops.params(), ops.has(Op::UpdateIdle));
@@ -223,16 +231,20 @@ impl Sched {
         self.rqs[cpu.idx()].ext.nr_immed = immed as u32;
     }
 
-    /// Whether `p` is on any DSQ.
-    pub fn replay_on_dsq(&self, p: TaskId) -> bool {
-        self.tasks[p].ext.dsq.is_some()
-    }
-
-    /// Takes `p` off its DSQ.
-    pub fn replay_unlink(&mut self, p: TaskId) {
-        if self.tasks[p].ext.dsq.is_some() {
+    /// Takes `p` off whatever list of the class it is on; whether it was on a DSQ or awaited a transfer.
+    pub fn replay_detach(&mut self, p: TaskId) -> bool {
+        let mut was = self.tasks[p].ext.dsq.is_some();
+        if was {
             self.task_unlink_from_dsq(p);
         }
+        if std::mem::take(&mut self.tasks[p].ext.deferred) {
+            for rq in &mut self.rqs {
+                rq.ext.ddsp_deferred_locals.retain(|&q| q != p);
+            }
+            was = true;
+        }
+        self.clr_task_runnable(p, false);
+        was
     }
 
     /// `p->scx.ops_state` without the generation: 0 NONE, 1 QUEUEING, 2 QUEUED, 3 DISPATCHING.
@@ -245,13 +257,17 @@ impl Sched {
         let ent = &mut self.tasks[p].ext;
         ent.clear_opss();
         if state == OpsState::Queued as u8 {
+            if self.tasks[p].ext.dsq.is_some() {
+                self.task_unlink_from_dsq(p);
+            }
+            let ent = &mut self.tasks[p].ext;
             ent.last_qseq = ent.last_qseq.checked_add(1).unwrap_or(1);
             ent.qseq = ent.last_qseq;
             ent.ops_state = OpsState::Queued;
         }
     }
 
-    /// Sets `p->scx.flags`, and keeps the runnable list and the count of `cpu` in step with QUEUED.
+    /// Sets `p->scx.flags`, and keeps the runnable list of `cpu` in step with QUEUED.
     pub fn replay_set_flags(&mut self, cpu: CpuId, p: TaskId, flags: u32) {
         let was = self.scx_queued(p);
         self.scx(p).flags().set(&*self.mem, flags);
@@ -260,12 +276,10 @@ impl Sched {
             self.replay_count_immed(dsq);
         }
         let is = flags & SCX_TASK_QUEUED != 0;
-        let nr = &mut self.rqs[cpu.idx()].ext.nr_running;
         if is && !was {
-            *nr += 1;
+            self.clr_task_runnable(p, false);
             self.set_task_runnable(cpu, p);
         } else if was && !is {
-            *nr = nr.saturating_sub(1);
             self.clr_task_runnable(p, false);
         }
     }
