@@ -198,6 +198,9 @@ pub mod prog_load {
     pub const FUNC_INFO_REC_SIZE: usize = 76;
     pub const FUNC_INFO: usize = 80;
     pub const FUNC_INFO_CNT: usize = 88;
+    pub const LINE_INFO_REC_SIZE: usize = 92;
+    pub const LINE_INFO: usize = 96;
+    pub const LINE_INFO_CNT: usize = 104;
     pub const ATTACH_BTF_ID: usize = 108;
     pub const ATTACH_PROG_FD: usize = 112;
     pub const FD_ARRAY: usize = 120;

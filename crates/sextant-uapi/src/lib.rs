@@ -33,6 +33,6 @@ mod user;
 
 pub use errno::Errno;
 pub use error::LoadError;
-pub use kernel::{Kernel, KernelConfig, ProgType, with_kernel};
+pub use kernel::{Kernel, KernelConfig, ProgType, Verdict, with_kernel};
 pub use load::{OpenOptions, Opened, open};
 pub use loaded::{Loaded, LoadedOps, OtherProg};

@@ -103,9 +103,13 @@ fn object_btf(obj: &OpenObject) -> Result<Btf, LoadError> {
         if data.is_null() {
             return Err(LoadError::Btf { why: "libbpf has none".into() });
         }
-        std::slice::from_raw_parts(data.cast::<u8>(), size as usize)
+        let bytes = std::slice::from_raw_parts(data.cast::<u8>(), size as usize).to_vec();
+        // libbpf keeps the bytes it has just made and would load them although it changes the types behind them later
+        // (`__hidden` functions become static): adding a string, here the empty one, makes it drop them.
+        libbpf_sys::btf__add_str(btf, c"".as_ptr());
+        bytes
     };
-    Btf::parse(bytes).map_err(|e| LoadError::Btf { why: e.to_string() })
+    Btf::parse(&bytes).map_err(|e| LoadError::Btf { why: e.to_string() })
 }
 
 fn sections(obj: &OpenObject) -> BTreeMap<TypeId, usize> {
@@ -325,6 +329,11 @@ impl Opened {
             (is_func && !weak && !there).then(|| wanted.to_string())
         };
         self.facts.externs.iter().filter_map(missing).collect()
+    }
+
+    /// The kernel that answers for it.
+    pub fn kernel(&self) -> Rc<Kernel> {
+        self.kernel.clone()
     }
 
     /// Loads and attaches it: maps and programs go to `vm`. `ksyms` are the kernel variables programs may refer to.

@@ -35,6 +35,8 @@ pub enum Command {
     Sim(Box<SimArgs>),
     /// Show what a scheduler's object file contains and needs
     Inspect(InspectArgs),
+    /// Say whether the programs of an object are safe, and why not
+    Check(CheckArgs),
     /// List the built-in schedulers and workloads
     List,
 }
@@ -124,6 +126,42 @@ pub struct InspectArgs {
     pub ops: Option<String>,
 
     /// CPUs of the machine that the object is looked at for
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
+    pub cpus: u32,
+}
+
+const CHECK_HELP: &str = "\
+Examples:
+  sextant check simple
+  sextant check ./scx_simple.bpf.o ./mine.bpf.o --json
+
+The verifier follows every path of every program, as Linux does before it loads one. It is young: where it refuses what Linux
+accepts, or the other way round, docs/parity/ says so as far as it is known. `sextant sim` does not ask it: the vm checks every access
+by itself.
+
+Exit status: 0 all programs are accepted, 1 one is refused, 2 an object cannot be read.";
+
+/// `sextant check`
+#[derive(Args, Debug)]
+#[command(after_help = CHECK_HELP)]
+pub struct CheckArgs {
+    /// .bpf.o files or built-in schedulers
+    #[arg(required = true, value_name = "OBJECT")]
+    pub objects: Vec<String>,
+
+    /// Set a global before the object is loaded, as with `sextant sim`: constants decide which code is reachable (repeatable)
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub sets: Vec<String>,
+
+    /// Which of several ops maps of an object is meant
+    #[arg(long, value_name = "NAME")]
+    pub ops: Option<String>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+
+    /// CPUs of the machine that the object is loaded on
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
     pub cpus: u32,
 }

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+mod check;
 mod cli;
 mod demand;
 mod disasm;
@@ -50,6 +51,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Status, Failure> {
     match &cli.command {
         Command::Sim(args) => sim::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
+        Command::Check(args) => check::run(args, out),
         Command::List => list::run(out),
     }
 }

@@ -74,7 +74,8 @@ fn bind(loaded: &Loaded) -> BpfOps {
     BpfOps::new(loaded.vm.clone(), params, &progs).with_reg_progs(reg.filter_map(|prog| prog.id).collect())
 }
 
-fn failure(object: &Object, error: LoadError) -> Failure {
+/// Why an object was not opened or loaded, with the exit status.
+pub fn failure(object: &Object, error: LoadError) -> Failure {
     let status = if error.is_refusal() { Status::No } else { Status::Usage };
     Failure { status, error: anyhow!("{}: {error}", object.name) }
 }

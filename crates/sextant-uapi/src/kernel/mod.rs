@@ -24,6 +24,7 @@ mod resolve;
 mod struct_ops;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -44,6 +45,7 @@ pub(crate) use map::type_name as map_type_name;
 pub use objects::ProgType;
 pub(crate) use objects::{MapObject, Object};
 pub(crate) use struct_ops::{OPS_STRUCTS, StructOpsValue};
+pub use verify::Verdict;
 
 /// `uname -r`; libbpf makes LINUX_KERNEL_VERSION of it.
 pub const RELEASE: &str = kconfig::UTS_RELEASE;
@@ -74,6 +76,8 @@ pub struct Kernel {
     /// Kernel variables that programs may refer to: name, address in BPF-visible memory.
     ksyms: OnceCell<Vec<(String, u64)>>,
     refusals: RefCell<Vec<ProgRefusal>>,
+    verifying: Cell<bool>,
+    verdicts: RefCell<Vec<Verdict>>,
     objects: RefCell<BTreeMap<fd::FileId, Object>>,
     next_id: Cell<u32>,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
@@ -116,6 +120,8 @@ impl Kernel {
             vm: OnceCell::new(),
             ksyms: OnceCell::new(),
             refusals: RefCell::default(),
+            verifying: Cell::new(false),
+            verdicts: RefCell::default(),
             objects: RefCell::default(),
             next_id: Cell::new(1),
             panic: RefCell::default(),

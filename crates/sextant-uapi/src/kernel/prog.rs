@@ -98,6 +98,7 @@ impl Kernel {
         )?;
         sextant_verifier::check(&insns).map_err(|e| Refusal::einval(format!("{e}\n")))?;
         let resolved = self.resolve(a, name.clone(), insns)?;
+        self.verify(a, &resolved.image, a.u32(f::PROG_FLAGS) & SLEEPABLE != 0)?;
         let in_vm = match prog_type.runs() {
             true => Some(self.vm()?.prog_add(resolved.image.clone())),
             false => None,

@@ -1,0 +1,125 @@
+//! The verifier over a program that is being loaded: what `sextant_verifier` wants to know, collected from the call.
+
+use std::rc::Rc;
+
+use sextant_abi::ProgramImage;
+use sextant_abi::tables::Op;
+use sextant_bpf::btf::{TypeId, ext};
+use sextant_verifier::{Accepted, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify};
+use sextant_vm::MapId;
+
+use super::prog::Refusal;
+use super::{Kernel, MapObject, ProgType};
+use crate::attr::{Attr, prog_load as f};
+use crate::user;
+
+/// `BPF_F_RDONLY_PROG`
+const RDONLY_PROG: u32 = 1 << 7;
+
+/// What the verifier said of a program.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// The program's name.
+    pub prog: String,
+    /// Accepted or refused.
+    pub result: Result<Accepted, Rejection>,
+}
+
+impl Kernel {
+    /// From now on the verifier looks at every program that is loaded. It only keeps its verdict: the vm is safe without it.
+    pub fn verify_programs(&self) {
+        self.verifying.set(true);
+    }
+
+    /// What the verifier said of every program loaded or refused, oldest first.
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        self.verdicts.borrow().clone()
+    }
+
+    /// Verifies a program whose names are resolved; libbpf's feature probes are not verified.
+    pub(super) fn verify(&self, a: &Attr, image: &ProgramImage, sleepable: bool) -> Result<(), Refusal> {
+        let ty = ProgType(a.u32(f::PROG_TYPE));
+        if !self.verifying.get() || !ty.runs() {
+            return Ok(());
+        }
+        let kind = self.prog_kind(ty, a.u32(f::ATTACH_BTF_ID), a.u32(f::EXPECTED_ATTACH_TYPE));
+        let fd = a.u32(f::PROG_BTF_FD) as i32;
+        let btf = if fd == 0 { None } else { Some(self.btf_at(fd)?) };
+        let all = self.maps();
+        let maps: Vec<MapDesc<'_>> = all.iter().filter_map(|map| self.map_desc(map, &all)).collect();
+        let funcs = infos(a, f::FUNC_INFO, f::FUNC_INFO_CNT, f::FUNC_INFO_REC_SIZE, ext::func_info)?;
+        let lines = infos(a, f::LINE_INFO, f::LINE_INFO_CNT, f::LINE_INFO_REC_SIZE, ext::line_info)?;
+        let read_only = |map, off, size| self.vm.get()?.frozen_read(MapId(map), off, size);
+        let result = verify(&Program {
+            name: &image.name,
+            insns: &image.insns,
+            relocs: &image.relocs,
+            kind,
+            sleepable,
+            maps: &maps,
+            read_only: &read_only,
+            btf: btf.as_ref().map(|b| &b.btf),
+            kernel_btf: Some(self.btf()),
+            func_info: &funcs,
+            line_info: &lines,
+        });
+        // The whole name; the call's own is cut to 15 bytes.
+        let whole = funcs.first().zip(btf.as_ref()).map(|(func, b)| b.btf.name(func.ty).to_owned());
+        let prog = whole.filter(|name| !name.is_empty()).unwrap_or_else(|| image.name.clone());
+        self.verdicts.borrow_mut().push(Verdict { prog, result });
+        Ok(())
+    }
+
+    fn prog_kind(&self, ty: ProgType, attach: u32, member: u32) -> ProgKind<'static> {
+        match ty {
+            ProgType::STRUCT_OPS => {
+                let ops = self.btf().name(TypeId(attach));
+                let member = self.btf().members(TypeId(attach)).get(member as usize);
+                match member.and_then(|m| Op::from_name(self.btf().str(m.name))) {
+                    Some(op) => ProgKind::StructOps { op, cid_form: ops == "sched_ext_ops_cid" },
+                    None => ProgKind::ForeignStructOps,
+                }
+            }
+            ProgType::SYSCALL => ProgKind::Syscall,
+            ProgType::TRACING => ProgKind::Tracing { args: &[], returns_zero: false },
+            _ => ProgKind::Other,
+        }
+    }
+
+    fn map_desc<'a>(&self, map: &'a MapObject, all: &'a [Rc<MapObject>]) -> Option<MapDesc<'a>> {
+        let id = map.in_vm.get()?.0;
+        let btf = self.btf_by_id(map.btf_id);
+        let inner = map.spec.inner.and_then(|inner| {
+            let template = all.iter().find(|m| m.in_vm.get() == Some(&inner))?;
+            self.map_desc(template, &[])
+        });
+        let fields = btf.map(|b| SpecialFields::of(&b.btf, TypeId(map.btf_value_type_id)));
+        Some(MapDesc {
+            id,
+            name: &map.spec.name,
+            map_type: map.spec.map_type,
+            key_size: map.spec.key_size,
+            value_size: map.spec.value_size,
+            max_entries: map.spec.max_entries,
+            flags: map.spec.flags,
+            rdonly: map.spec.flags & RDONLY_PROG != 0,
+            fields: fields.unwrap_or_default(),
+            inner: inner.map(Box::new),
+        })
+    }
+}
+
+fn infos<T>(
+    a: &Attr,
+    at: usize,
+    count: usize,
+    size: usize,
+    read: impl Fn(&[u8], u32) -> Result<Vec<T>, ext::ExtError>,
+) -> Result<Vec<T>, Refusal> {
+    let (count, size) = (a.u32(count), a.u32(size));
+    if count == 0 || size == 0 || size > 252 {
+        return Ok(Vec::new());
+    }
+    let bytes = user::bytes(a.u64(at), count as usize * size as usize)?;
+    read(&bytes, size).map_err(|e| Refusal::einval(format!("{e}\n")))
+}

@@ -1,0 +1,59 @@
+//! `sextant check` on the real program: what is accepted, what is refused, and with which words.
+
+mod support;
+
+use support::{bpf_object, kernel_object, sextant};
+
+#[test]
+fn our_schedulers_are_accepted() {
+    let run = sextant(&["check", "simple", "vtime", "rr", "central"]).expect(0);
+    assert!(run.stdout.contains("simple_select_cpu"), "whole names:\n{}", run.stdout);
+    assert!(!run.stdout.contains("refused"), "{}", run.stdout);
+}
+
+/// The code, the kernel's words, and the way there.
+#[test]
+fn a_missing_null_test_is_explained() {
+    let Some(object) = bpf_object("trap") else { return };
+    let run = sextant(&["check", &object]).expect(1);
+    for words in ["V0005", "R0 invalid mem access 'map_value_or_null'", "bpf_map_lookup_elem", "Test it"] {
+        assert!(run.stdout.contains(words), "\"{words}\" not in:\n{}", run.stdout);
+    }
+    let doc = sextant(&["check", &object, "simple", "--json"]).expect(1).json();
+    assert_eq!(doc["format"], 1);
+    assert_eq!(doc["objects"][0]["programs"][0]["code"], "V0005");
+    assert_eq!(doc["objects"][1]["programs"][0]["accepted"], true);
+}
+
+#[test]
+fn an_endless_loop_is_found() {
+    let Some(object) = bpf_object("endless") else { return };
+    let run = sextant(&["check", &object]).expect(1);
+    assert!(run.stdout.contains("V0031: infinite loop detected"), "{}", run.stdout);
+}
+
+#[test]
+fn what_cannot_be_read_is_worse_than_what_is_refused() {
+    let Some(object) = bpf_object("trap") else { return };
+    sextant(&["check", &object, "/nonexistent.bpf.o"]).expect(2);
+    sextant(&["check"]).expect(2);
+}
+
+/// Debian's 7.3.4 accepts these (and runs them).
+#[test]
+fn the_kernels_examples_are_accepted() {
+    for name in ["scx_simple", "scx_cpu0", "scx_central", "scx_flatcg", "scx_userland"] {
+        let Some(object) = kernel_object("examples", name) else { return };
+        sextant(&["check", &object]).expect(0);
+    }
+}
+
+/// Made to be refused, as `maybe_null.c` of the kernel's selftests says.
+#[test]
+fn the_kernels_bad_examples_are_refused() {
+    for name in ["maybe_null_fail_dsp", "maybe_null_fail_yld"] {
+        let Some(object) = kernel_object("selftests", name) else { return };
+        let run = sextant(&["check", &object]).expect(1);
+        assert!(run.stdout.contains("trusted_ptr_or_null_"), "{}", run.stdout);
+    }
+}
