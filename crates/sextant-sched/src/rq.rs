@@ -39,8 +39,12 @@ pub struct Rq {
     pub idle_ns: u64,
     /// A balance callback is queued.
     pub balance_pending: bool,
-    /// Online (CPU active and in the scheduling domains).
+    /// `rq->online`: in the scheduling domains.
     pub online: bool,
+    /// In `cpu_active_mask`: tasks may come.
+    pub active: bool,
+    /// In `cpu_online_mask`: it executes something.
+    pub cpu_online: bool,
     /// Real-time class.
     pub rt: RtRq,
     /// Fair class.
@@ -54,4 +58,6 @@ pub struct Rq {
 pub enum StopWork {
     /// `migration_cpu_stop`: this task may no longer be here.
     Migrate(TaskId),
+    /// `__balance_push_cpu_stop`: the CPU goes offline.
+    Push(TaskId),
 }

@@ -4,6 +4,7 @@ use sextant_abi::{CpuId, Ns};
 use sextant_sched::{CgroupError, Event, Sched};
 
 use crate::interp::find_busy_loop;
+use crate::script::Command;
 use crate::stats::{CpuResult, GroupResult, TaskResult};
 use crate::workload::{SpecId, Workload};
 
@@ -41,6 +42,14 @@ pub enum SimError {
         task: String,
         /// As given.
         cpus: Vec<CpuId>,
+        /// What there is.
+        nr_cpus: u32,
+    },
+    /// An event about a CPU that does not exist.
+    #[error("an event takes CPU {cpu} on- or offline: the machine has {nr_cpus} CPUs")]
+    NoCpu {
+        /// As given.
+        cpu: CpuId,
         /// What there is.
         nr_cpus: u32,
     },
@@ -133,6 +142,13 @@ pub(crate) fn check(config: &SimConfig, workload: &Workload) -> Result<(), SimEr
         if let Some(cpus) = lists.flatten().find(|cpus| !cpus.iter().any(|c| c.0 < nr_cpus)) {
             return Err(SimError::Affinity { task: spec.name.clone(), cpus: cpus.clone(), nr_cpus });
         }
+    }
+    let cpus = workload.events.iter().filter_map(|e| match e.command {
+        Command::Cpu { cpu, .. } => Some(cpu),
+        _ => None,
+    });
+    if let Some(cpu) = cpus.into_iter().find(|c| c.0 >= nr_cpus) {
+        return Err(SimError::NoCpu { cpu, nr_cpus });
     }
     match find_busy_loop(workload) {
         Some(spec) => Err(SimError::BusyLoop { task: spec.name.clone() }),

@@ -284,11 +284,17 @@ impl Simulation {
     fn cpu_of(&self, what: What) -> CpuId {
         match what {
             What::Tick(cpu) | What::RunEnd(cpu) | What::Ipi(cpu) => cpu,
-            What::Sleep(p) => self.sched.tasks[p].cpu,
-            What::Start => self.start_cpu(),
-            What::Timer(i) => self.timers[i as usize].cpu,
-            What::Work(_) | What::Script => CpuId(0),
+            What::Sleep(p) => self.timer_cpu(self.sched.tasks[p].cpu),
+            What::Start => self.timer_cpu(self.start_cpu()),
+            What::Timer(i) => self.timer_cpu(self.timers[i as usize].cpu),
+            What::Work(_) => CpuId(0),
+            What::Script => self.script_cpu(),
         }
+    }
+
+    /// Timers of a CPU that has gone offline have moved to the boot CPU.
+    fn timer_cpu(&self, cpu: CpuId) -> CpuId {
+        if self.sched.cpu_online(cpu) { cpu } else { CpuId(0) }
     }
 
     /// Tasks are started round the machine.
@@ -330,6 +336,9 @@ impl Simulation {
         }
         self.settle(cpu);
         self.run_user(cpu);
+        if self.sched.cpu_is_vacated(cpu) {
+            self.sched.cpu_dead(cpu);
+        }
         self.leave_kernel(cpu, sink);
         self.entries += 1;
         if self.config.check || (cfg!(debug_assertions) && self.entries.is_multiple_of(CHECK_EVERY)) {

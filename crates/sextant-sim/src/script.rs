@@ -40,6 +40,13 @@ pub enum CgroupSetting {
 /// Something to do. A task is named as in the workload (all its instances) or by its `comm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Writes a CPU's `online` file.
+    Cpu {
+        /// Not CPU 0.
+        cpu: CpuId,
+        /// To.
+        online: bool,
+    },
     /// `mkdir -p` with settings.
     CgroupCreate(CgroupSpec),
     /// `rmdir`
@@ -131,6 +138,14 @@ impl Simulation {
         }
     }
 
+    /// Where the next event happens: a CPU goes and comes by itself.
+    pub(crate) fn script_cpu(&self) -> CpuId {
+        match self.script.last().map(|&i| &self.workload.events[i].command) {
+            Some(Command::Cpu { cpu, .. }) => *cpu,
+            _ => CpuId(0),
+        }
+    }
+
     /// Carries out the event that is due.
     pub(crate) fn run_script(&mut self, at: Ns) {
         let workload = self.workload.clone();
@@ -148,6 +163,8 @@ impl Simulation {
     fn command(&mut self, command: &Command) -> Result<(), String> {
         let text = |e: CgroupError| e.to_string();
         match command {
+            Command::Cpu { cpu, online: true } => self.sched.cpu_activate(*cpu).map_err(|e| e.to_string()),
+            Command::Cpu { cpu, online: false } => self.sched.cpu_deactivate(*cpu).map_err(|e| e.to_string()),
             Command::CgroupCreate(spec) => self.cgroup_create(spec).map_err(text),
             Command::CgroupRemove(path) => {
                 let id = self.sched.cgroup_lookup(path).map_err(text)?;

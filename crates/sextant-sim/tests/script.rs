@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use sextant_abi::{CpuId, Ns};
 use sextant_sched::native::Fifo;
-use sextant_sched::{CgroupId, Class};
+use sextant_sched::ops::{Op, OpsParams};
+use sextant_sched::{CgroupId, Class, Ops, Sched, TaskId};
 use sextant_sim::script::{CgroupSetting, Command, ScriptEvent};
 use sextant_sim::workload::{CgroupSpec, Policy, TaskSpec};
 use sextant_sim::{NoSink, Outcome, SimError, Simulation, Workload};
@@ -97,4 +98,77 @@ fn tasks_change_in_mid_run() {
     assert!(h1.run_ns > 950_000_000 && h0.run_ns > 700_000_000, "{} {}", h0.run_ns, h1.run_ns);
     assert!(other.run_ns < 300_000_000, "{}", other.run_ns);
     assert_eq!(sim.sched.tasks[h0.id].class, Class::Rt);
+}
+
+#[test]
+fn cpus_go_and_come_under_load() {
+    let mut w = mixed();
+    w.tasks.push(TaskSpec { cpus: Some(vec![CpuId(2)]), ..hog("bound") });
+    let toggle = |ms, cpu, online| (ms, Command::Cpu { cpu: CpuId(cpu), online });
+    w.events = events(vec![
+        toggle(50, 1, false),
+        toggle(100, 2, false),
+        toggle(150, 1, true),
+        toggle(150, 3, false),
+        toggle(160, 3, false),
+        toggle(200, 0, false),
+        toggle(250, 2, true),
+        toggle(300, 3, true),
+    ]);
+    for seed in 1..6 {
+        for with_scheduler in [false, true] {
+            let mut sim = Simulation::new(config(4, seed), &w, mem()).unwrap();
+            let mut places = Places::default();
+            if with_scheduler {
+                sim.attach(Rc::new(Hotpluggable), &mut places).unwrap();
+            }
+            let out = sim.run(&mut places).unwrap();
+            let failed: Vec<&str> = out.failed_events.iter().map(|(_, e)| e.as_str()).collect();
+            assert_eq!(failed, ["CPU 3 is offline already", "CPU 0 cannot be taken offline on x86"]);
+            assert!(out.tasks.iter().all(|t| t.run_ns > 0), "{:?}", out.tasks);
+            // Nobody runs where nothing runs, once the CPU is vacated.
+            for (cpu, from, to) in [(1, 51, 150), (2, 101, 250), (3, 151, 300)] {
+                assert_eq!(places.switched_in(cpu, Ns::from_ms(from), Ns::from_ms(to)), 0, "CPU {cpu}");
+            }
+            assert!(places.switched_in(2, Ns::from_ms(250), Ns::MAX) > 0);
+            if with_scheduler {
+                assert_eq!(sim.sched.ext.exit_info().unwrap().kind.value(), 64, "UNREG");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_scheduler_without_callbacks_ends_and_the_load_goes_on() {
+    let mut w = mixed();
+    w.events = events(vec![(100, Command::Cpu { cpu: CpuId(1), online: false })]);
+    let (sim, out) = simulate(&w, 2);
+    let info = sim.sched.ext.exit_info().unwrap();
+    assert_eq!(info.msg, "cpu 1 going offline, exiting scheduler");
+    assert_eq!(info.code, 1 << 48 | 1 << 32);
+    assert!(out.tasks.iter().all(|t| t.run_ns > 0));
+}
+
+/// FIFO that takes part in hotplug.
+struct Hotpluggable;
+
+impl Ops for Hotpluggable {
+    fn params(&self) -> OpsParams {
+        Fifo.params()
+    }
+    fn has(&self, op: Op) -> bool {
+        matches!(op, Op::CpuOnline | Op::CpuOffline) || Fifo.has(op)
+    }
+    fn select_cpu(&self, s: &mut Sched, p: TaskId, prev: CpuId, flags: u64) -> i32 {
+        Fifo.select_cpu(s, p, prev, flags)
+    }
+    fn enqueue(&self, s: &mut Sched, p: TaskId, flags: u64) {
+        Fifo.enqueue(s, p, flags);
+    }
+    fn dispatch(&self, s: &mut Sched, cpu: CpuId, prev: Option<TaskId>) {
+        Fifo.dispatch(s, cpu, prev);
+    }
+    fn init(&self, s: &mut Sched) -> i32 {
+        Fifo.init(s)
+    }
 }

@@ -21,15 +21,24 @@ impl Sched {
         if cpus_mask.load(&*self.mem, self.cfg.nr_cpus) == mask {
             return Ok(());
         }
+        if !mask.iter().any(|cpu| self.cpu_active(cpu)) {
+            return Err(EINVAL);
+        }
+        self.do_set_cpus_allowed(p, &mask);
+        self.affine_move_task(p);
+        Ok(())
+    }
+
+    /// `__do_set_cpus_allowed`
+    pub(super) fn do_set_cpus_allowed(&mut self, p: TaskId, mask: &CpuMaskBits) {
+        let ts = self.tasks[p].ts;
         let ctx = self.sched_change_begin(p, DEQUEUE_SAVE);
-        cpus_mask.store(&*self.mem, &mask);
+        Cpumask::at(ts.cpus_mask().addr()).store(&*self.mem, mask);
         ts.nr_cpus_allowed().set(&*self.mem, mask.weight() as i32);
         if self.tasks[p].class == Class::Ext {
             self.set_cpus_allowed_scx(p);
         }
         self.sched_change_end(ctx);
-        self.affine_move_task(p);
-        Ok(())
     }
 
     /// Moves the task if its CPU is no longer allowed: at once when it waits, by migration/N when it runs, at its next
@@ -40,10 +49,7 @@ impl Sched {
             return;
         }
         if self.task_current(p) {
-            self.rqs[cpu.idx()].stop_works.push(StopWork::Migrate(p));
-            if let Some(stop) = self.rqs[cpu.idx()].stop {
-                self.try_to_wake_up(stop, 0);
-            }
+            self.queue_stop_work(cpu, StopWork::Migrate(p));
         } else if self.task_on_rq_queued(p) {
             let dest = self.select_fallback_rq(p);
             self.move_queued_task(p, dest);
@@ -55,11 +61,30 @@ impl Sched {
     pub fn stopper_thread(&mut self, cpu: CpuId) {
         let mut works = std::mem::take(&mut self.rqs[cpu.idx()].stop_works);
         for work in works.drain(..) {
-            let StopWork::Migrate(p) = work;
-            self.migration_cpu_stop(cpu, p);
+            match work {
+                StopWork::Migrate(p) => self.migration_cpu_stop(cpu, p),
+                StopWork::Push(p) => self.push_cpu_stop(cpu, p),
+            }
         }
         self.rqs[cpu.idx()].stop_works = works;
         self.block_current(cpu);
+    }
+
+    /// `stop_one_cpu_nowait`
+    pub(super) fn queue_stop_work(&mut self, cpu: CpuId, work: StopWork) {
+        self.rqs[cpu.idx()].stop_works.push(work);
+        if let Some(stop) = self.rqs[cpu.idx()].stop {
+            self.try_to_wake_up(stop, 0);
+        }
+    }
+
+    fn push_cpu_stop(&mut self, cpu: CpuId, p: TaskId) {
+        if self.tasks[p].cpu == cpu && self.task_on_rq_queued(p) {
+            let dest = self.select_fallback_rq(p);
+            if dest != cpu {
+                self.move_queued_task(p, dest);
+            }
+        }
     }
 
     fn migration_cpu_stop(&mut self, cpu: CpuId, p: TaskId) {

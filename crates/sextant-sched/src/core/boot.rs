@@ -119,6 +119,8 @@ impl Sched {
             idle_ns: 0,
             balance_pending: false,
             online: true,
+            active: true,
+            cpu_online: true,
             rt: RtRq::default(),
             fair: FairRq::default(),
             ext: ExtRq::default(),

@@ -100,6 +100,6 @@ impl Sched {
 
     /// Whether `cpu` exists and is online.
     pub fn cpu_online(&self, cpu: CpuId) -> bool {
-        self.rqs.get(cpu.idx()).is_some_and(|rq| rq.online)
+        self.rqs.get(cpu.idx()).is_some_and(|rq| rq.cpu_online)
     }
 }

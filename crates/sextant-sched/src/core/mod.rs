@@ -3,7 +3,7 @@
 //! Entry points for the machine (each atomic; the machine drains `requests` and `events` afterwards):
 //! `schedule`, `try_to_wake_up`, `sched_fork` + `wake_up_new_task`, `block_current`, `exit_current`, `tick`,
 //! `yield_current`, `set_user_nice`, `set_cpus_allowed`, `sched_setscheduler`, `irq_work`, `timer_fire`, `run_work`,
-//! `stopper_thread`, and `rcu_flush` at the end of each.
+//! `stopper_thread`, `cpu_deactivate`, `cpu_dead`, `cpu_activate`, and `rcu_flush` at the end of each.
 //!
 //! What must hold: a task is on at most one runqueue and runs on at most one CPU; `nr_running` is kept here, by
 //! `enqueue_task`/`dequeue_task`, for all classes; every change of a task's scheduling property goes through
@@ -21,6 +21,7 @@ mod check;
 mod clock;
 mod exit;
 mod fork;
+mod hotplug;
 mod queue;
 mod schedule;
 mod tick;
@@ -28,3 +29,4 @@ mod wakeup;
 
 pub use boot::RootCgroup;
 pub use change::ChangeCtx;
+pub use hotplug::HotplugError;

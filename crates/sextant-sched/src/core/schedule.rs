@@ -39,6 +39,7 @@ impl Sched {
         }
         self.scx_rq_clock_invalidate(cpu);
         self.balance_callbacks(cpu);
+        self.balance_push(cpu);
         next
     }
 

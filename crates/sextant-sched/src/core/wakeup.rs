@@ -1,6 +1,6 @@
 //! Wakeups and preemption by them. Mirrors try_to_wake_up(), select_task_rq(), ttwu_do_activate(), wakeup_preempt().
 
-use sextant_abi::CpuId;
+use sextant_abi::{CpuId, CpuMaskBits};
 
 use super::flags::*;
 use crate::event::Event;
@@ -74,20 +74,22 @@ impl Sched {
         if self.is_cpu_allowed(p, cpu) { cpu } else { self.select_fallback_rq(p) }
     }
 
-    /// Allowed by the affinity, and online.
+    /// `is_cpu_allowed`: by the affinity, and not on its way offline unless the task belongs there.
     pub(crate) fn is_cpu_allowed(&self, p: TaskId, cpu: CpuId) -> bool {
-        self.cpu_online(cpu) && self.cpus_allowed(p, cpu)
+        self.cpus_allowed(p, cpu)
+            && (self.cpu_active(cpu)
+                || self.cpu_online(cpu) && (self.is_migration_disabled(p) || self.kthread_is_per_cpu(p)))
     }
 
-    /// `select_fallback_rq`: the first online CPU the task may use, else (all of them gone) the first online one.
-    pub(crate) fn select_fallback_rq(&self, p: TaskId) -> CpuId {
-        let online = |cpu: &CpuId| self.cpu_online(*cpu);
-        let all = || (0..self.cfg.nr_cpus).map(CpuId);
-        all()
-            .filter(online)
-            .find(|&cpu| self.cpus_allowed(p, cpu))
-            .or_else(|| all().find(online))
-            .unwrap_or(CpuId(0))
+    /// `select_fallback_rq`: the first CPU the task may use. When all of them are gone its affinity is widened to every CPU.
+    pub(crate) fn select_fallback_rq(&mut self, p: TaskId) -> CpuId {
+        let nr = self.cfg.nr_cpus;
+        let all = || (0..nr).map(CpuId);
+        if let Some(cpu) = all().find(|&cpu| self.is_cpu_allowed(p, cpu)) {
+            return cpu;
+        }
+        self.do_set_cpus_allowed(p, &CpuMaskBits::first_n(nr));
+        all().find(|&cpu| self.cpu_active(cpu)).unwrap_or(CpuId(0))
     }
 
     fn first_allowed(&self, p: TaskId) -> Option<CpuId> {

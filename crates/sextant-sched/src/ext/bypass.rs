@@ -61,15 +61,20 @@ impl Sched {
         true
     }
 
-    /// Takes every waiting task of a runqueue through dequeue and enqueue, last first, so that it ends where it belongs now.
-    fn cycle_runnable(&mut self, cpu: CpuId) {
-        let mut waiting = Vec::new();
+    /// Runnable ext tasks of a runqueue, last first.
+    pub(crate) fn runnable_tasks_reverse(&self, cpu: CpuId) -> Vec<TaskId> {
+        let mut tasks = Vec::new();
         let mut at: NodeId = self.rqs[cpu.idx()].ext.runnable.last;
         while !at.is_nil() {
-            waiting.push(TaskId(at.0));
+            tasks.push(TaskId(at.0));
             at = self.tasks[TaskId(at.0)].ext.runnable.prev;
         }
-        for p in waiting {
+        tasks
+    }
+
+    /// Takes every waiting task of a runqueue through dequeue and enqueue, last first, so that it ends where it belongs now.
+    fn cycle_runnable(&mut self, cpu: CpuId) {
+        for p in self.runnable_tasks_reverse(cpu) {
             let ctx = self.sched_change_begin(p, DEQUEUE_SAVE | DEQUEUE_MOVE);
             self.sched_change_end(ctx);
         }

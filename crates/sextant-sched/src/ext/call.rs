@@ -229,6 +229,14 @@ impl Sched {
         }
     }
 
+    pub(crate) fn op_cpu_online(&mut self, cpu: CpuId) {
+        self.call_op(Op::CpuOnline, OpCtx::default(), [u64::from(cpu.0), 0], |o, s| o.cpu_online(s, cpu));
+    }
+
+    pub(crate) fn op_cpu_offline(&mut self, cpu: CpuId) {
+        self.call_op(Op::CpuOffline, OpCtx::default(), [u64::from(cpu.0), 0], |o, s| o.cpu_offline(s, cpu));
+    }
+
     pub(crate) fn op_init(&mut self) -> i32 {
         self.call_op(Op::Init, OpCtx::default(), [0; 2], |o, s| o.init(s)).unwrap_or(0)
     }

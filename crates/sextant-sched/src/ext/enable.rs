@@ -121,7 +121,7 @@ impl Sched {
         e.ops = Some(ops);
         for rq in &mut self.rqs {
             rq.ext.cpuperf_target = SCX_CPUPERF_ONE;
-            rq.ext.flags.insert(RqFlags::ONLINE);
+            rq.ext.flags.set(RqFlags::ONLINE, rq.active);
             rq.ext.dsp.buf.clear();
             rq.ext.ddsp_subject = DdspSubject::Off;
         }
@@ -287,6 +287,6 @@ impl Sched {
 
     /// `scx_rq_online`
     pub(crate) fn scx_rq_online(&self, cpu: CpuId) -> bool {
-        self.rqs[cpu.idx()].online && self.rqs[cpu.idx()].ext.flags.contains(RqFlags::ONLINE)
+        self.cpu_active(cpu) && self.rqs[cpu.idx()].ext.flags.contains(RqFlags::ONLINE)
     }
 }

@@ -30,11 +30,12 @@ pub(crate) struct Masks {
 }
 
 impl Masks {
-    fn new(mem: &KMem, nr_cpus: u32) -> Self {
+    fn new(mem: &KMem, nr_cpus: u32, offline: &[CpuId]) -> Self {
         let alloc = || Cpumask::at(mem.alloc(ObjKind::Kernel, Cpumask::SIZE));
         let m = Self { idle: alloc(), empty: alloc(), possible: alloc(), online: alloc() };
         m.possible.setall(mem, nr_cpus);
         m.online.setall(mem, nr_cpus);
+        offline.iter().for_each(|cpu| m.online.clear_cpu(mem, cpu.0));
         m
     }
 }
@@ -42,7 +43,10 @@ impl Masks {
 impl Sched {
     /// The masks, made when first needed.
     pub(crate) fn masks(&mut self) -> Masks {
-        *self.ext.masks.get_or_insert_with(|| Masks::new(&self.mem, self.cfg.nr_cpus))
+        *self.ext.masks.get_or_insert_with(|| {
+            let off: Vec<CpuId> = self.rqs.iter().filter(|rq| !rq.cpu_online).map(|rq| rq.cpu).collect();
+            Masks::new(&self.mem, self.cfg.nr_cpus, &off)
+        })
     }
 
     /// `scx_idle_enable`

@@ -59,6 +59,9 @@ impl Sched {
 
     /// `sched_balance_newidle`: `cpu` has no fair task; it takes the waiting one that is furthest behind.
     pub(super) fn sched_balance_newidle(&mut self, cpu: CpuId) {
+        if !self.cpu_active(cpu) {
+            return;
+        }
         if let Some((_, p)) = self.furthest_behind(cpu) {
             self.pull_task(cpu, p);
         }
@@ -68,7 +71,7 @@ impl Sched {
     /// elsewhere than everybody here.
     pub(crate) fn sched_balance_tick(&mut self, cpu: CpuId) {
         let waiting_here = self.rqs[cpu.idx()].fair.nr_waiting() as u32;
-        if self.fair_nr_waiting == 0 {
+        if self.fair_nr_waiting == 0 || !self.cpu_active(cpu) {
             return;
         }
         if waiting_here > 0 {

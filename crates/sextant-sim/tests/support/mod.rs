@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use sextant_abi::{CpuId, Ns};
 use sextant_sched::sched::{KMem, new_kmem};
-use sextant_sched::{Event, Sched, TaskId};
+use sextant_sched::{Class, Event, Sched, TaskId};
 use sextant_sim::workload::{Action, CondId, Phase, SemId, TaskSpec};
 use sextant_sim::{EventSink, NoSink, Outcome, SimConfig, Simulation, Workload};
 
@@ -90,7 +90,7 @@ pub fn trace(w: &Workload, config: SimConfig) -> Vec<String> {
 
 /// Where each task was switched in, and when.
 #[derive(Default)]
-pub struct Places(Vec<(Ns, TaskId, u32)>);
+pub struct Places(Vec<(Ns, TaskId, u32, bool)>);
 
 impl Places {
     /// The CPUs a task ran on after `from`.
@@ -102,10 +102,18 @@ impl Places {
     }
 }
 
+impl Places {
+    /// How often a CPU switched to anybody but swapper and migration/N in that time.
+    pub fn switched_in(&self, cpu: u32, from: Ns, to: Ns) -> usize {
+        self.0.iter().filter(|e| e.2 == cpu && e.0 >= from && e.0 < to && e.3).count()
+    }
+}
+
 impl EventSink for Places {
-    fn event(&mut self, t: Ns, cpu: CpuId, ev: &Event, _s: &Sched) {
+    fn event(&mut self, t: Ns, cpu: CpuId, ev: &Event, s: &Sched) {
         if let Event::Switch { next, .. } = ev {
-            self.0.push((t, *next, cpu.0));
+            let user = !matches!(s.tasks[*next].class, Class::Stop | Class::Idle);
+            self.0.push((t, *next, cpu.0, user));
         }
     }
 }

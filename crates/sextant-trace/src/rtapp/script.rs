@@ -3,6 +3,7 @@
 //! ```text
 //! "cgroups": { "/a": {"weight": 200}, "/a/b": {"idle": 1}, "/c": {"max": "50000 100000", "burst": 1000} },
 //! "events": [
+//!     "at 1s cpu 3 offline",                     "at 2s cpu 3 online",
 //!     "at 1s cgroup create /d weight 200",      "at 2s cgroup set /d idle 1",   "at 9s cgroup remove /d",
 //!     "at 1500ms move hog /a",                  "at 2s nice hog 5",
 //!     "at 3s affinity hog 0-3,6",               "at 4s policy hog SCHED_FIFO 10"
@@ -20,7 +21,7 @@ use super::{Context, RtappError, invalid, value};
 use crate::lenient::{Member, Node, Pos, Value};
 
 /// What a command looks like, for messages.
-const COMMANDS: &str = "cgroup create|set PATH SETTINGS, cgroup remove PATH, move TASK PATH, nice TASK N, \
+const COMMANDS: &str = "cpu N offline|online, cgroup create|set PATH SETTINGS, cgroup remove PATH, move TASK PATH, nice TASK N, \
                         affinity TASK CPUS, policy TASK POLICY [PRIORITY]";
 const SETTINGS: &str = "weight N, idle 0|1, max QUOTA|max [PERIOD], burst N (times in us)";
 /// `cpu.max`'s period, us.
@@ -78,6 +79,10 @@ impl Context {
 
     fn command(&self, words: &[&str]) -> Result<Command, String> {
         Ok(match words {
+            ["cpu", n, state @ ("offline" | "online")] => {
+                let cpu = number(n, 0, i64::from(self.options.nr_cpus) - 1)?;
+                Command::Cpu { cpu: CpuId(cpu as u32), online: *state == "online" }
+            }
             ["cgroup", "create", at, rest @ ..] => {
                 Command::CgroupCreate(CgroupSpec { path: path(at)?, settings: settings(rest)? })
             }

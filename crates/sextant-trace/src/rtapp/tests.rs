@@ -206,7 +206,7 @@ fn cgroups_and_events_are_read() {
         "p": {"phases": {"in": {"taskgroup": "/a", "run": 1}, "out": {"run": 1}}}},
         "cgroups": {"/a": {"weight": 200, "max": "50000 200000", "burst": 10}, "/i": {"idle": 1}},
         "events": ["at 1s cgroup create /d weight 300 max max", "1.5s move hog-1 /d", "2ms nice hog -3",
-                   "at 3us affinity hog 0-1,3", "at 4ns policy p SCHED_FIFO", "9s cgroup remove /d"]}"#);
+                   "at 3us affinity hog 0-1,3", "at 4ns policy p SCHED_FIFO", "5s cpu 3 offline", "6s cpu 3 online", "9s cgroup remove /d"]}"#);
     assert_eq!(w.tasks[0].cgroup.as_deref(), Some("/a/b"));
     let groups: Vec<_> = w.tasks[1].phases.iter().map(|p| p.cgroup.as_deref()).collect();
     assert_eq!(groups, [Some("/a"), Some("/")]);
@@ -232,6 +232,8 @@ fn cgroups_and_events_are_read() {
             event(2_000_000, Command::Nice { task: hog(), nice: -3 }),
             event(3_000, Command::Affinity { task: hog(), cpus: [0, 1, 3].map(CpuId).to_vec() }),
             event(4, Command::Policy { task: "p".into(), policy: Policy::Fifo, value: 10 }),
+            event(5_000_000_000, Command::Cpu { cpu: CpuId(3), online: false }),
+            event(6_000_000_000, Command::Cpu { cpu: CpuId(3), online: true }),
             event(9_000_000_000, Command::CgroupRemove("/d".into())),
         ]
     );
@@ -245,6 +247,7 @@ fn bad_cgroups_and_events_are_refused() {
         ("soon nice t 1", "\"soon\" is no time: a number with s, ms, us or ns, as in 1.5s"),
         ("1h nice t 1", "\"1h\" is no time: a number with s, ms, us or ns, as in 1.5s"),
         ("1s nice t 20", "\"20\" must be a number from -20 to 19"),
+        ("1s cpu 4 offline", "\"4\" must be a number from 0 to 3"),
         ("1s affinity t 0-9", "\"9\" must be a number from 0 to 3"),
         ("1s affinity t 3-1", "\"3-1\" names no CPU"),
         ("1s policy t SCHED_FIFOO", "unknown policy \"SCHED_FIFOO\"; did you mean \"SCHED_FIFO\"?"),
@@ -259,9 +262,7 @@ fn bad_cgroups_and_events_are_refused() {
     ] {
         assert_eq!(event(e), format!("1:41: event \"{e}\": {want}"));
     }
-    assert!(
-        event("1s fly t").starts_with("1:41: event \"1s fly t\": expected a time and one of: cgroup create")
-    );
+    assert!(event("1s fly t").starts_with("1:41: event \"1s fly t\": expected a time and one of: cpu N"));
     assert_eq!(event("1s nice u 1"), "1:30: \"events\" names the task \"u\", which the file does not have");
     assert_eq!(
         err(r#"{"tasks": {"t": {"taskgroup": "a", "run": 1}}}"#),

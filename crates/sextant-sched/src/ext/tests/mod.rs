@@ -3,6 +3,7 @@
 mod cgroup;
 mod dsq;
 mod exits;
+mod hotplug;
 mod kfuncs;
 mod reenq;
 mod rt;
@@ -317,7 +318,7 @@ impl Machine {
             Op::CgroupSetWeight | Op::CgroupSetIdle | Op::CgroupSetBandwidth => {
                 parts.extend(args.map(|a| a.to_string()));
             }
-            Op::CpuAcquire => parts.push(args[0].to_string()),
+            Op::CpuAcquire | Op::CpuOnline | Op::CpuOffline => parts.push(args[0].to_string()),
             Op::CpuRelease => parts.extend(args.map(|a| a.to_string())),
             Op::UpdateIdle => parts.extend([args[0].to_string(), (args[1] != 0).to_string()]),
             Op::SetWeight => parts.extend([task?, args[0].to_string()]),
