@@ -95,6 +95,8 @@ fn followers(head: &str) -> &'static [&'static str] {
         "cg_move" => &["op_cgroup_move"],
         "cg_weight" => &["op_cgroup_set_weight"],
         "bypass" => &["sched_ext_event"],
+        "op_cgroup_init" => &["op_cgroup_init"],
+        "op_cgroup_exit" => &["op_cgroup_exit"],
         _ if head.starts_with("k_") || head.starts_with("op_") => AROUND_KFUNC,
         _ => &[],
     }

@@ -398,6 +398,16 @@ impl Ops for TraceOps {
     fn cgroup_exit(&self, s: &mut Sched, _cgrp: u64) {
         self.on_cpu(s, Op::CgroupExit);
     }
+    fn cgroup_prep_move(&self, s: &mut Sched, p: TaskId, _from: u64, _to: u64) -> i32 {
+        self.on_task(s, Op::CgroupPrepMove, p);
+        0
+    }
+    fn cgroup_move(&self, s: &mut Sched, p: TaskId, _from: u64, _to: u64) {
+        self.on_task(s, Op::CgroupMove, p);
+    }
+    fn cgroup_set_weight(&self, s: &mut Sched, _cgrp: u64, _weight: u32) {
+        self.on_cpu(s, Op::CgroupSetWeight);
+    }
     fn init(&self, s: &mut Sched) -> i32 {
         self.on_cpu(s, Op::Init);
         0

@@ -140,6 +140,8 @@ pub struct Recording {
     pub sched: String,
     /// Its option, `none` or a letter.
     pub opt: String,
+    /// Ids of its cgroups below the root, ascending.
+    pub cgroups: Vec<u64>,
     /// Events in file order, a legal sequential order.
     pub events: Vec<Event>,
 }
@@ -157,7 +159,13 @@ impl Recording {
 
     /// Reads the text.
     pub fn from_csv(text: &str) -> Result<Recording, RecordingError> {
-        let mut rec = Recording { cpus: 0, sched: String::new(), opt: String::new(), events: Vec::new() };
+        let mut rec = Recording {
+            cpus: 0,
+            sched: String::new(),
+            opt: String::new(),
+            cgroups: Vec::new(),
+            events: Vec::new(),
+        };
         for (i, line) in text.lines().enumerate() {
             match line.strip_prefix("# ") {
                 Some(header) => rec.header(header),
@@ -177,6 +185,17 @@ impl Recording {
     }
 
     fn header(&mut self, line: &str) {
+        if let Some(id) = line
+            .strip_prefix("cgroup ")
+            .and_then(|l| l.split_once(" id="))
+            .and_then(|(_, id)| id.parse().ok())
+        {
+            if id != 1 {
+                self.cgroups.push(id);
+                self.cgroups.sort_unstable();
+            }
+            return;
+        }
         if !line.starts_with("kernel ") {
             return;
         }

@@ -17,7 +17,8 @@ use std::rc::{Rc, Weak};
 
 use sextant_abi::exit::ExitKind;
 use sextant_abi::types::*;
-use sextant_abi::{CpuId, Mem, Ns, ObjKind};
+use sextant_abi::{CpuId, Ns};
+use sextant_sched::cgroup::CgroupId;
 use sextant_sched::core::flags::{DEQUEUE_SLEEP, ENQUEUE_MIGRATED, NICE_TO_LOAD_WEIGHT, TASK_DEAD};
 use sextant_sched::ext::EnableState;
 use sextant_sched::ext::events::EVENTS;
@@ -88,6 +89,7 @@ fn run(rec: Recording) -> Result<Report, ReplayError> {
             report: RefCell::default(),
         }
     });
+    r.make_cgroups(&mut s);
     r.run(&mut s);
     Ok(r.report.take())
 }
@@ -105,8 +107,8 @@ pub struct Replay {
     loading: Cell<bool>,
     /// Between en_begin and dis_end.
     attached: Cell<bool>,
-    /// Objects of cgroups by id.
-    cgroups: RefCell<BTreeMap<u64, u64>>,
+    /// Cgroups by the recording's ids.
+    cgroups: RefCell<BTreeMap<u64, CgroupId>>,
     /// Where the entry under way goes on.
     horizon: Cell<usize>,
     /// What nested entries added to the counters while the one under way ran.
@@ -261,7 +263,7 @@ impl Replay {
             ("sched_process_exit", Some(p)) => s.replay_set_exiting(p),
             ("wpreempt", Some(p)) => self.wakeup_preempt(s, e, p),
             ("chg_end", Some(p)) => self.change_end(s, e, p),
-            ("init_task", Some(p)) => self.init_task(s, e, p),
+            ("init_task", Some(p)) => self.init_task(s, item, e, p),
             ("enable_task", Some(p)) => {
                 s.tasks[p].class = Class::Ext;
                 s.replay_enable_task(p);
@@ -273,6 +275,13 @@ impl Replay {
                 s.switching_to_scx(p);
                 out.push(self.enabled(s, p));
             }
+            ("op_cgroup_prep_move", Some(p)) => {
+                if let Some(to) = self.cgroup(e.num("to")) {
+                    s.replay_cgroup_prep_move(p, to);
+                }
+            }
+            ("cg_move", Some(p)) => self.cgroup_move(s, item, p),
+            ("cg_weight", _) => self.cgroup_weight(s, item, e),
             ("switched_from", Some(p)) => s.switched_from_scx(p),
             ("exit_task", Some(p)) => s.replay_exit_task(p),
             ("dead", Some(p)) => {
@@ -312,10 +321,16 @@ impl Replay {
                 s.replay_init();
             }
             "op_exit" => s.replay_exit(),
-            "op_cgroup_init" | "op_cgroup_exit" => {
-                let cgrp = self.cgroup(s, e.num("cgrp"));
-                s.replay_cgroup(cgrp, name == "op_cgroup_init");
+            "op_cgroup_init" => {
+                for e in item.body.iter().map(|&i| &self.rec.events[i]).filter(|e| e.name == name) {
+                    if let Some(id) = self.cgroup(e.num("cgrp")) {
+                        // What it is before the scheduler comes; the root's cannot be set.
+                        let _ = s.cgroup_set_weight(id, e.num("weight") as u32);
+                    }
+                }
+                s.replay_cgroups(true);
             }
+            "op_cgroup_exit" => s.replay_cgroups(false),
             "bypass" => {
                 let on = e.is("on");
                 if s.replay_bypass(on) {
@@ -477,7 +492,7 @@ impl Replay {
         s.tasks[p].class = class;
     }
 
-    fn init_task(&self, s: &mut Sched, e: &Event, p: TaskId) {
+    fn init_task(&self, s: &mut Sched, item: &Item, e: &Event, p: TaskId) {
         let (ts, mem) = (s.tasks[p].ts, s.mem.clone());
         ts.policy().set(&*mem, e.num("pol") as u32);
         ts.prio().set(&*mem, e.int("prio") as i32);
@@ -490,23 +505,47 @@ impl Replay {
         if let Some(class) = e.get("cls").and_then(env::class) {
             self.set_class(s, e, p, class);
         }
+        let cgroup = self.op_in(item, "op_init_task").and_then(|op| self.cgroup(op.num("cgrp")));
+        if let Some(id) = cgroup.filter(|&id| id != s.tasks[p].cgroup) {
+            s.replay_cgroup_move(p, id, false);
+        }
         s.replay_init_task(p, e.is("fork"));
     }
 
-    /// The object of a cgroup: id, and the root as its ancestor.
-    fn cgroup(&self, s: &mut Sched, id: u64) -> u64 {
-        if id == 1 {
-            return s.root.cgrp.addr();
+    fn cgroup(&self, id: u64) -> Option<CgroupId> {
+        self.cgroups.borrow().get(&id).copied()
+    }
+
+    /// The cgroups of the recording, under its ids.
+    fn make_cgroups(&self, s: &mut Sched) {
+        let mut cgroups = BTreeMap::from([(1, CgroupId::ROOT)]);
+        for &id in &self.rec.cgroups {
+            if let Ok(cgroup) = s.cgroup_mkdir(&format!("/{id}")) {
+                s.cgroups[cgroup].cgrp.kn().deref(&*s.mem).id().set(&*s.mem, id);
+                cgroups.insert(id, cgroup);
+            }
         }
-        let (s, mem) = (&*s, &*s.mem);
-        *self.cgroups.borrow_mut().entry(id).or_insert_with(|| {
-            let cgrp = Cgroup::at(mem.alloc(ObjKind::Kernel, Cgroup::size_at_level(1)));
-            let kn = KernfsNode::at(mem.alloc(ObjKind::Kernel, <KernfsNode as CType>::SIZE));
-            kn.id().set(mem, id);
-            cgrp.kn().set(mem, kn.addr());
-            cgrp.ancestors().at(0).set(mem, s.root.cgrp.addr());
-            cgrp.addr()
-        })
+        *self.cgroups.borrow_mut() = cgroups;
+    }
+
+    /// The op of a name in a reaction, for what only its arguments say.
+    fn op_in(&self, item: &Item, name: &str) -> Option<&Event> {
+        item.body.iter().map(|&i| &self.rec.events[i]).find(|e| e.name == name)
+    }
+
+    fn cgroup_move(&self, s: &mut Sched, item: &Item, p: TaskId) {
+        let to = self.op_in(item, "op_cgroup_move").and_then(|e| self.cgroup(e.num("to")));
+        if let Some(to) = to {
+            s.replay_cgroup_move(p, to, true);
+        }
+    }
+
+    fn cgroup_weight(&self, s: &mut Sched, item: &Item, e: &Event) {
+        let cgroup = self.op_in(item, "op_cgroup_set_weight").and_then(|op| self.cgroup(op.num("cgrp")));
+        if let Some(id) = cgroup {
+            // Out of range it is refused, and the op misses.
+            let _ = s.cgroup_set_weight(id, e.num("weight") as u32);
+        }
     }
 
     // ---- state

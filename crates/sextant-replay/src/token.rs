@@ -252,7 +252,8 @@ fn op_args(s: &Sched, op: Op, p: Option<TaskId>, [a, b]: [u64; 2]) -> String {
             let mask = p.map_or(0, |p| s.tasks[p].ts.cpus(&*s.mem).bits().at(0).get(&*s.mem));
             format!("{p_text} {mask}")
         }
-        Op::UpdateIdle | Op::CpuRelease => format!("{a} {b}"),
+        Op::CgroupPrepMove | Op::CgroupMove | Op::CgroupCancelMove => format!("{p_text} {a} {b}"),
+        Op::UpdateIdle | Op::CpuRelease | Op::CgroupSetWeight => format!("{a} {b}"),
         Op::CpuAcquire | Op::CgroupInit | Op::CgroupExit => a.to_string(),
         Op::Init => String::new(),
         Op::Exit => s.ext.exit_info().map_or(0, |info| info.kind.value()).to_string(),

@@ -56,7 +56,7 @@ impl Sched {
     }
 
     /// `scx_cgroup_can_attach`: ops.cgroup_prep_move of each; if one refuses, cancel_move of those before it.
-    pub(super) fn scx_cgroup_can_attach(&mut self, tasks: &[TaskId], to: CgroupId) -> i32 {
+    pub(crate) fn scx_cgroup_can_attach(&mut self, tasks: &[TaskId], to: CgroupId) -> i32 {
         if !self.ext.cgroup_inited {
             return 0;
         }

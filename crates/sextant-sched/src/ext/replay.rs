@@ -13,6 +13,7 @@ use super::EnableState;
 use super::entity::{DsqIdx, OpsState};
 use super::events::EventId;
 use super::rq::RqFlags;
+use crate::cgroup::CgroupId;
 use crate::core::flags::PF_EXITING;
 use crate::ops::{Op, Ops};
 use crate::sched::Sched;
@@ -127,13 +128,27 @@ impl Sched {
         self.scx_disable_and_exit_task(p);
     }
 
-    /// ops.cgroup_init / ops.cgroup_exit of the cgroup object at `cgrp`.
-    pub fn replay_cgroup(&mut self, cgrp: u64, init: bool) -> i32 {
-        if init {
-            return self.op_cgroup_init(cgrp);
+    /// `scx_cgroup_init` or `scx_cgroup_exit`, once.
+    pub fn replay_cgroups(&mut self, init: bool) {
+        match (init, self.ext.cgroup_inited) {
+            // A refusal has been reported by the class itself.
+            (true, false) => drop(self.scx_cgroup_init()),
+            (false, true) => self.scx_cgroup_exit(),
+            _ => {}
         }
-        self.op_cgroup_exit(cgrp);
-        0
+    }
+
+    /// The move of one task to a cgroup: ops.cgroup_prep_move, before it is dequeued.
+    pub fn replay_cgroup_prep_move(&mut self, p: TaskId, to: CgroupId) -> i32 {
+        self.scx_cgroup_can_attach(&[p], to)
+    }
+
+    /// The move itself, while it is dequeued; `told`: with ops.cgroup_move.
+    pub fn replay_cgroup_move(&mut self, p: TaskId, to: CgroupId, told: bool) {
+        let inited = self.ext.cgroup_inited;
+        self.ext.cgroup_inited &= told;
+        self.sched_change_group(p, to);
+        self.ext.cgroup_inited = inited;
     }
 
     /// The kick half of the irq_work.
