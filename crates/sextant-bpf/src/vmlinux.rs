@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use sextant_abi::tables::bpf::PROGRAM_ENUMS;
 use sextant_abi::tables::{COMPAT_MARKERS, KfuncId};
 use sextant_abi::types::{
     Body, FuncProto, IntEncoding as AbiInt, Param as AbiParam, TypeDesc, TypeRef, all_types,
@@ -39,6 +40,7 @@ impl Vmlinux {
     pub fn build(has_kfunc: &dyn Fn(&str) -> bool) -> Vmlinux {
         let mut enc = Encoder::default();
         enc.definitions();
+        enc.bpf_enums();
         let kfuncs = enc.kfuncs(has_kfunc);
         for (name, proto) in ATTACH_POINTS {
             enc.func(name, proto);
@@ -119,6 +121,17 @@ impl Encoder {
                 let values: Vec<Enumerator> = values.map(|v| narrowed(v, desc.size, signed)).collect();
                 Kind::Enum { wide: desc.size == 8, size: desc.size, signed, values }
             }
+        }
+    }
+
+    /// What programs are compiled with, see [`PROGRAM_ENUMS`].
+    fn bpf_enums(&mut self) {
+        for (name, table) in PROGRAM_ENUMS {
+            let values = table
+                .iter()
+                .map(|(name, value)| Enumerator { name: self.out.str(name), value: u64::from(*value) });
+            let values = values.collect();
+            self.out.add(name, Kind::Enum { wide: false, size: 4, signed: false, values });
         }
     }
 

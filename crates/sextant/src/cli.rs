@@ -37,6 +37,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Say whether the programs of an object are safe, and why not
     Check(CheckArgs),
+    /// Print a vmlinux.h with the types and kfuncs of the emulated kernel, to compile schedulers against
+    Header,
     /// List the built-in schedulers and workloads
     List,
 }

@@ -9,6 +9,7 @@ mod cli;
 mod demand;
 mod disasm;
 mod duration;
+mod header;
 mod inspect;
 mod interrupt;
 mod list;
@@ -52,6 +53,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Status, Failure> {
         Command::Sim(args) => sim::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Check(args) => check::run(args, out),
+        Command::Header => header::run(out),
         Command::List => list::run(out),
     }
 }

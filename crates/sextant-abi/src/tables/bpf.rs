@@ -261,4 +261,33 @@ numbers! {
         BPF_RB_PROD_POS = 3,
         BPF_RB_OVERWRITE_POS = 4,
     }
+
+    /// Flags of bpf_iter_task_new.
+    TASK_ITER {
+        BPF_TASK_ITER_ALL_PROCS = 0,
+        BPF_TASK_ITER_ALL_THREADS = 1,
+        BPF_TASK_ITER_PROC_THREADS = 2,
+    }
+
+    /// `enum bpf_cgroup_iter_order`
+    CGROUP_ITER {
+        BPF_CGROUP_ITER_ORDER_UNSPEC = 0,
+        BPF_CGROUP_ITER_SELF_ONLY = 1,
+        BPF_CGROUP_ITER_DESCENDANTS_PRE = 2,
+        BPF_CGROUP_ITER_DESCENDANTS_POST = 3,
+        BPF_CGROUP_ITER_ANCESTORS_UP = 4,
+        BPF_CGROUP_ITER_CHILDREN = 5,
+    }
 }
+
+/// The tables that programs are compiled with, as the kernel's BTF has them: the enum's name ("" for none) and its values.
+pub const PROGRAM_ENUMS: &[(&str, &[(&str, u32)])] = &[
+    ("bpf_map_type", MAP_TYPES),
+    ("", MAP_FLAGS),
+    ("", UPDATE_FLAGS),
+    ("", STORAGE_FLAGS),
+    ("", TIMER_FLAGS),
+    ("", RINGBUF_FLAGS),
+    ("", TASK_ITER),
+    ("bpf_cgroup_iter_order", CGROUP_ITER),
+];

@@ -8,6 +8,7 @@
 
 mod cdecl;
 pub mod ext;
+mod header;
 mod query;
 mod read;
 mod write;

@@ -1,0 +1,74 @@
+//! The BPF core around a scheduler: owned objects in a tree, an arena with globals, iterators, programs on bpf_scx_reg; compiled
+//! against the header that `sextant header` prints.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::{root, sextant};
+
+/// Compiles `tests/bpf/NAME.bpf.c` against our own vmlinux.h; None (said aloud) without clang-19 or libbpf's headers.
+fn compile(name: &str) -> Option<String> {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("header-{name}"));
+    std::fs::create_dir_all(&dir).expect("the scratch directory is writable");
+    let header = sextant(&["header"]).expect(0).stdout;
+    std::fs::write(dir.join("vmlinux.h"), header).expect("the scratch directory is writable");
+    let out = dir.join(format!("{name}.bpf.o"));
+    let compiled = Command::new("clang-19")
+        .current_dir(root())
+        .args("-target bpf -mcpu=v3 -O2 -g -Wall -Werror -DBPF_NO_KFUNC_PROTOTYPES -c".split(' '))
+        .arg(format!("-I{}", dir.display()))
+        .args(["-Iinclude", &format!("crates/sextant/tests/bpf/{name}.bpf.c"), "-o"])
+        .arg(&out)
+        .output();
+    match compiled {
+        Ok(output) if output.status.success() => Some(out.display().to_string()),
+        Ok(output) if Path::new("/usr/include/bpf/bpf_helpers.h").exists() => {
+            panic!("{name} does not compile:\n{}", String::from_utf8_lossy(&output.stderr))
+        }
+        _ => {
+            println!("SKIPPED {name}: needs the packages clang-19 and libbpf-dev");
+            None
+        }
+    }
+}
+
+#[test]
+fn objects_arenas_iterators_and_the_attach_hook() {
+    let Some(object) = compile("core") else { return };
+    for more in [&[][..], &["--sanitize"]] {
+        let run =
+            sextant(&[&["sim", &object, "mixed", "--duration", "50ms", "--json"], more].concat()).expect(0);
+        assert_eq!(run.json()["exit"]["kind"], "UNREG", "{:#}", run.json()["exit"]);
+        assert!(run.stderr.contains("sum 44850"), "{}", run.stderr);
+        // The arena's pages are freed when the sum is known: reading them again is reported, and reads 0.
+        assert!(run.stderr.contains("ERROR: Arena READ access at unmapped address 0x1"), "{}", run.stderr);
+    }
+}
+
+/// A `.bss` of 165 MB costs what is touched. The peak is the whole program's, libbpf and the simulator included.
+#[test]
+fn a_large_bss_costs_what_is_touched() {
+    let Some(object) = compile("large_bss") else { return };
+    let program = env!("CARGO_BIN_EXE_sextant");
+    let mut child = Command::new(program)
+        .args(["sim", &object, "mixed", "--duration", "100ms", "--cpus", "2", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut peak = 0;
+    let status = format!("/proc/{}/status", child.id());
+    while child.try_wait().expect("a child").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let kib =
+            text.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next());
+        peak = peak.max(kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let output = child.wait_with_output().expect("its output");
+    let doc: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a document");
+    assert_eq!(doc["exit"]["kind"], "UNREG", "{:#}", doc["exit"]);
+    assert!(peak > 1_000, "nothing was measured");
+    assert!(peak < 20_000, "{peak} KiB at the peak");
+}
