@@ -73,6 +73,7 @@ codes! {
     MapUse "V0037" "The map is not of a kind that the helper takes." "Use the helper for this type of map.";
     Atomic "V0038" "Atomic operations do not work on this memory." "Do atomics on maps, globals, arena or the stack.";
     Unsupported "V0039" "The verifier does not know this instruction or function yet." "Run with --unchecked: the vm stays safe by itself.";
+    Misaligned "V0041" "The access is not on a multiple of its size, which the stack and atomics need." "Align the variable (`__attribute__((aligned(8)))`) or access it by its own type.";
     Owned "V0040" "An owned object is used in a way its list or tree does not allow." "Add and remove nodes while the lock beside the root is held.";
 }
 

@@ -33,7 +33,8 @@ fn stack_bounds() {
     program("mov %r0, 0\nstxdw [%r10-520], %r0\nexit")
         .refused(Code::StackBounds, "invalid write to stack R10 off=-520 size=8");
     program("mov %r0, 0\nstxdw [%r10+0], %r0\nexit").refused(Code::StackBounds, "invalid write to stack");
-    program("mov %r0, 0\nstxdw [%r10-4], %r0\nexit").refused(Code::StackBounds, "invalid write to stack");
+    program("mov %r0, 0\nstxdw [%r10-4], %r0\nexit")
+        .refused(Code::Misaligned, "misaligned stack access off 0+-4 size 8");
 }
 
 #[test]
@@ -98,7 +99,8 @@ fn indices_are_bounded() {
     program(&text("jgt %r6, 56, +5")).accepted();
     program(&text("jgt %r6, 57, +5"))
         .refused(Code::MapBounds, "invalid access to map value, value_size=64 off=57");
-    program(&text("mov %r7, 0")).refused(Code::MapBounds, "min value is negative");
+    program(&text("mov %r7, 0")).refused(Code::BadPointerMath, "register with unbounded min value");
+    program(&text("jsgt %r6, 10, +6\njslt %r6, -5, +5")).refused(Code::MapBounds, "min value is negative");
     program(&text("jsgt %r6, 10, +5")).refused(Code::BadPointerMath, "register with unbounded min value");
     program(&text("and %r6, 31")).accepted();
     program(&text("mod %r6, 57")).accepted();
@@ -296,4 +298,34 @@ fn a_bound_that_differs_by_way_is_not_pruned() {
         good.state_freq = state_freq;
         good.accepted();
     }
+}
+
+#[test]
+fn pointers_stay_near_their_object() {
+    program("mov %r2, %r10\nmov %r3, 8\nsub %r2, %r3\nmov %r0, 0\nexit")
+        .refused(Code::BadPointerMath, "R2 subtraction from stack pointer prohibited");
+    let far = "lddw %r2, @value 7\nldxdw %r3, [%r1+8]\nor %r3, 0x40000000\nand %r3, 0x4000000f\nadd %r2, %r3\nmov %r0, 0\nexit";
+    program(far).refused(Code::BadPointerMath, "value 1073741824 makes map_value pointer be out of bounds");
+}
+
+#[test]
+fn write_only_maps_are_not_read() {
+    let mut test = program("lddw %r2, @value 7\nldxdw %r0, [%r2+0]\nexit");
+    test.maps[7].flags = sextant_abi::tables::bpf::BPF_F_WRONLY_PROG;
+    test.refused(Code::MapUse, "read from map forbidden");
+}
+
+/// A number and its copy on the stack are one number: what is told of one holds for the other.
+#[test]
+fn a_check_on_a_fill_counts_for_what_was_spilled() {
+    let text = "ldxdw %r6, [%r1+8]
+        stxdw [%r10-8], %r6
+        ldxdw %r7, [%r10-8]
+        jgt %r7, 56, +5
+        lddw %r2, @value 7
+        add %r2, %r6
+        ldxdw %r0, [%r2+0]
+        mov %r0, 0
+        exit";
+    program(text).accepted();
 }

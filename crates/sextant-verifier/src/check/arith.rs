@@ -7,7 +7,7 @@ use super::*;
 use crate::range::{Scalar, alu};
 
 /// Furthest a pointer may be moved.
-const MAX_OFF: i64 = 1 << 29;
+const MAX_OFF: u64 = 1 << 29;
 
 impl Env<'_> {
     pub(super) fn ptr_alu(&mut self, op: Alu, wide: bool, operand: Operand, dst: &Reg, src: &Reg) -> Res {
@@ -53,6 +53,10 @@ impl Env<'_> {
         }
         let s = match op {
             Alu::Add => alu::alu(Alu::Add, true, &ptr.s, &num.s),
+            Alu::Sub if ptr_is_dst && matches!(ptr.what, What::Stack(_)) => {
+                let text = format!("R{} subtraction from stack pointer prohibited", insn.dst);
+                return refuse_reg(Code::BadPointerMath, insn.dst, text);
+            }
             Alu::Sub if ptr_is_dst => alu::alu(Alu::Sub, true, &ptr.s, &num.s),
             Alu::Sub => {
                 let text = format!("R{} tried to subtract pointer from scalar", insn.dst);
@@ -63,20 +67,30 @@ impl Env<'_> {
                 return refuse_reg(Code::BadPointerMath, insn.dst, text);
             }
         };
-        if let Some(v) = num.s.value().map(|v| v as i64).filter(|v| v.abs() >= MAX_OFF) {
-            let text = format!("math between {} pointer and {v} is not allowed", ptr.type_name());
-            return refuse_reg(Code::BadPointerMath, insn.dst, text);
-        }
-        if num.s.smin == i64::MIN && num.s.smax != i64::MAX {
-            let text = format!(
-                "math between {} pointer and register with unbounded min value is not allowed",
-                ptr.type_name()
-            );
-            return refuse_reg(Code::BadPointerMath, insn.dst, text);
-        }
+        self.sane_offset(insn.dst, ptr, &num.s)?;
+        self.sane_offset(insn.dst, ptr, &s)?;
         let node = self.node([num.node, 0], ptr.node);
         self.set(insn.dst, Reg { s, node, ..*ptr });
         Ok(())
+    }
+
+    /// Neither what is added nor the result may be further away than a pointer can point.
+    fn sane_offset(&self, n: u8, ptr: &Reg, s: &Scalar) -> Res {
+        let name = ptr.type_name();
+        let text = match s.value().map(|v| v as i64) {
+            Some(v) if v.abs_diff(0) >= MAX_OFF => {
+                format!("math between {name} pointer and {v} is not allowed")
+            }
+            Some(_) => return Ok(()),
+            None if s.smin == i64::MIN => {
+                format!("math between {name} pointer and register with unbounded min value is not allowed")
+            }
+            None if s.smin.abs_diff(0) >= MAX_OFF => {
+                format!("value {} makes {name} pointer be out of bounds", s.smin)
+            }
+            None => return Ok(()),
+        };
+        refuse_reg(Code::BadPointerMath, n, text)
     }
 }
 

@@ -61,7 +61,6 @@ impl Env<'_> {
     fn return_to_caller(&mut self) -> Res<Next> {
         let callee = self.st.top().clone();
         let callsite = callee.callsite.unwrap_or(0);
-        let void = self.is_void(callee.func);
         let r0 = callee.regs[0];
         if matches!(r0.what, reg::What::Stack(frame) if frame as usize + 1 == self.st.frames.len()) {
             return refuse_reg(Code::Return, 0, "cannot return stack pointer to the caller");
@@ -77,7 +76,7 @@ impl Env<'_> {
         }
         self.st.frames.pop();
         self.special_gone();
-        self.set(0, if void { Reg::UNINIT } else { r0 });
+        self.set(0, r0);
         (1..=5).for_each(|n| self.set(n, Reg::UNINIT));
         Ok(Next::Goto(callsite + 1))
     }
@@ -163,7 +162,9 @@ impl Env<'_> {
             ProgKind::StructOps { op, .. } => (op.desc().ret == OpRet::Void, None),
             ProgKind::ForeignStructOps => (true, None),
             ProgKind::Tracing { returns_zero: true, .. } => (false, Some((0, 0))),
-            ProgKind::Tracing { .. } | ProgKind::Syscall | ProgKind::Other => (false, None),
+            ProgKind::Tracing { .. } | ProgKind::Syscall | ProgKind::Other => {
+                return self.read(0).map(|_| ());
+            }
         };
         if void {
             return Ok(());

@@ -216,6 +216,7 @@ impl Env<'_> {
         }
         // An index within an array finds its element.
         let sure = helper == HelperId::map_lookup_elem
+            && (map as usize) < self.prog.maps.len()
             && matches!(desc.map_type, BPF_MAP_TYPE_ARRAY | BPF_MAP_TYPE_PERCPU_ARRAY)
             && self.const_key(&old[2]).is_some_and(|key| key < desc.max_entries);
         let flags = if sure { 0 } else { OR_NULL };
@@ -227,7 +228,7 @@ impl Env<'_> {
         let (What::Stack(frame), Some(off)) = (key.what, key.offset()) else { return None };
         let slot = self.st.frames[frame as usize].slot(off);
         let byte = state::slot_byte(off);
-        if slot.spilled() >= 4 && byte == 0 {
+        if slot.spilled() == 4 && byte == 0 {
             let value = slot.reg.s.value32()?;
             self.nodes.mark(slot.reg.node);
             return Some(value);

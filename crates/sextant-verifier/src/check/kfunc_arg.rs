@@ -56,6 +56,9 @@ impl Env<'_> {
             self.matters(&reg);
             return Ok(());
         }
+        if id == KfuncId::bpf_cast_to_kern_ctx && reg.what == What::Ctx {
+            return Ok(());
+        }
         if suffix("__map") || suffix("__const_map") || is_map_param(id, n) {
             return match reg.what {
                 What::Map(_) if !reg.has(OR_NULL) => Ok(()),

@@ -47,7 +47,10 @@ impl Env<'_> {
             return self.bad_mem(n, base);
         }
         match base.what {
-            What::Stack(_) => self.stack_load(n, base, off, size),
+            What::Stack(_) => {
+                self.aligned(n, base, off, size)?;
+                self.stack_load(n, base, off, size)
+            }
             What::MapValue(map) => self.load_map(n, base, map, off, size),
             What::MapKey(map) => {
                 let bytes = self.map(map).key_size;
@@ -83,7 +86,10 @@ impl Env<'_> {
             return refuse_reg(Code::ObjAccess, n, format!("R{n} leaks addr into {}", base.type_name()));
         }
         match base.what {
-            What::Stack(_) => self.stack_store(n, &base, off, size, val),
+            What::Stack(_) => {
+                self.aligned(n, &base, off, size)?;
+                self.stack_store(n, &base, off, size, val)
+            }
             What::MapValue(map) => {
                 if self.map(map).rdonly {
                     let text = format!(
@@ -108,6 +114,19 @@ impl Env<'_> {
             What::MapKey(_) => refuse_reg(Code::Readonly, n, format!("write to change key R{n} not allowed")),
             _ => self.bad_mem(n, &base),
         }
+    }
+
+    /// Stack accesses and atomics are on a multiple of their size.
+    pub(super) fn aligned(&self, n: u8, base: &Reg, off: i64, size: u32) -> Res {
+        let at = base.s.bits.add(crate::range::Tnum::constant(off as u64));
+        if at.is_aligned(size.into()) || base.what == What::Arena {
+            return Ok(());
+        }
+        let what = match base.what {
+            What::Stack(_) => "stack",
+            _ => "value",
+        };
+        refuse_reg(Code::Misaligned, n, format!("misaligned {what} access off {}+{off} size {size}", base.s))
     }
 
     /// `size` bytes at `base` + `off` are within `0..bytes`.
@@ -150,6 +169,9 @@ impl Env<'_> {
     }
 
     fn load_map(&mut self, n: u8, base: &Reg, map: u32, off: i64, size: u32) -> Res<Reg> {
+        if self.map(map).flags & bpf::BPF_F_WRONLY_PROG != 0 {
+            return refuse_reg(Code::MapUse, n, "read from map forbidden");
+        }
         self.map_bounds(n, base, map, off, size)?;
         if let Some(kptr) = self.kptr_at(n, base, map, off, size)? {
             return Ok(kptr);
@@ -241,6 +263,10 @@ impl Env<'_> {
             let text = format!("variable ctx access var_off={} off={off} size={size}", base.s);
             return refuse_reg(Code::CtxAccess, n, text);
         };
+        if at != 0 && (at < 0 || self.prog.kind == ProgKind::Other) {
+            let text = format!("dereference of modified ctx ptr R{n} off={at} disallowed");
+            return refuse_reg(Code::CtxAccess, n, text);
+        }
         let at = at + off;
         if at < 0 || at + i64::from(size) > MAX_CTX {
             return refuse_reg(

@@ -135,9 +135,6 @@ impl Env<'_> {
                 format!("R{} unbounded memory access, use 'var &= const' or 'if (var < const)'", n + 1);
             return refuse_reg(Code::ArgSize, n + 1, text);
         }
-        if size.s.is(0) && zero_ok {
-            return Ok(());
-        }
         self.memory_arg(n, size.s.umax as u32, reads, writes)
     }
 

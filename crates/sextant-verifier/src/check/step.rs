@@ -45,12 +45,14 @@ impl Env<'_> {
             Kind::Load { size, signed } => self.load(insn.dst, insn.src, insn.off, size, signed)?,
             Kind::LoadAcquire { size } => {
                 self.atomic_place(insn.src)?;
+                let base = self.read(insn.src)?;
+                self.aligned(insn.src, &base, insn.off.into(), size.bytes())?;
                 self.load(insn.dst, insn.src, insn.off, size, false)?;
             }
             Kind::Store { size, operand } => {
                 let val = match operand {
                     Operand::Imm => Reg::constant(insn.imm as i64 as u64),
-                    Operand::Reg => self.read(insn.src)?,
+                    Operand::Reg => self.spilled(insn.src, insn.dst)?,
                 };
                 self.read(insn.dst)?;
                 self.store(insn.dst, insn.off, size, &val)?;
@@ -59,6 +61,8 @@ impl Env<'_> {
                 let val = self.read(insn.src)?;
                 self.read(insn.dst)?;
                 self.atomic_place(insn.dst)?;
+                let base = self.read(insn.dst)?;
+                self.aligned(insn.dst, &base, insn.off.into(), size.bytes())?;
                 self.store(insn.dst, insn.off, size, &val)?;
             }
             Kind::Atomic { op, size, fetch } => self.atomic(op, size, fetch)?,
@@ -170,6 +174,17 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// The number in `src`, which from now on is tied to its copy on the stack.
+    fn spilled(&mut self, src: u8, dst: u8) -> Res<Reg> {
+        let mut val = self.read(src)?;
+        let to_stack = matches!(self.st.reg(dst).what, What::Stack(_));
+        if to_stack && val.is_scalar() && val.id == 0 && val.s.value().is_none() {
+            val.id = self.fresh_id();
+            self.set(src, val);
+        }
+        Ok(val)
+    }
+
     fn mov(&mut self, wide: bool, operand: Operand, src: &Reg) -> Res {
         let insn = self.prog.insns[self.st.pc];
         if operand == Operand::Imm {
@@ -215,6 +230,11 @@ impl Env<'_> {
     fn movsx(&mut self, bits: u8, wide: bool) -> Res {
         let insn = self.prog.insns[self.st.pc];
         let src = self.read(insn.src)?;
+        if src.what == What::Arena {
+            let reg = self.number(Scalar::UNKNOWN);
+            self.set(insn.dst, reg);
+            return Ok(());
+        }
         if src.is_ptr() {
             let text = format!("R{} sign-extension part of pointer", insn.src);
             return refuse_reg(Code::BadPointerMath, insn.src, text);
@@ -307,7 +327,7 @@ impl Env<'_> {
         let reg = self.read(n)?;
         let fits = matches!(reg.what, What::Stack(_) | What::MapValue(_) | What::Arena | What::Mem(_))
             || (matches!(reg.what, What::Obj(reg::Ty::Local(_))) && reg.has(reg::ALLOC));
-        if fits {
+        if fits && !reg.has(reg::RDONLY | reg::UNTRUSTED) {
             return Ok(());
         }
         let text = format!("BPF_ATOMIC stores into R{n} {} is not allowed", reg.type_name());
@@ -316,21 +336,16 @@ impl Env<'_> {
 
     fn atomic(&mut self, op: AtomicOp, size: Size, fetch: bool) -> Res {
         let insn = self.prog.insns[self.st.pc];
-        let src = self.read(insn.src)?;
+        self.read(insn.src)?;
         let dst = self.read(insn.dst)?;
         if op == AtomicOp::Cmpxchg {
-            let r0 = self.read(0)?;
-            if r0.is_ptr() {
-                return refuse_reg(Code::Atomic, 0, "R0 leaks addr into mem");
-            }
-        }
-        if src.is_ptr() && !matches!(dst.what, What::Arena) {
-            return refuse_reg(Code::Atomic, insn.src, format!("R{} leaks addr into mem", insn.src));
+            self.read(0)?;
         }
         if dst.is_scalar() {
             return self.bad_mem(insn.dst, &dst);
         }
         self.atomic_place(insn.dst)?;
+        self.aligned(insn.dst, &dst, insn.off.into(), size.bytes())?;
         let old = self.load_value(insn.dst, insn.off, size, false)?;
         self.store(insn.dst, insn.off, size, &Reg::UNKNOWN)?;
         if fetch {

@@ -8,6 +8,12 @@ use super::{Scalar, Tnum};
 
 /// `dst op src`; on 32 bits the upper half of the result is zero.
 pub fn alu(op: Alu, wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
+    let width = if wide { 64 } else { 32 };
+    let oversized = matches!(op, Alu::Lsh | Alu::Rsh | Alu::Arsh) && src.umax >= width;
+    if oversized {
+        // The machine masks the count; the kernel does not look.
+        return if wide { Scalar::UNKNOWN } else { Scalar::UNKNOWN.zext32() };
+    }
     let folded = if wide { dst.value().zip(src.value()) } else { low(dst).zip(low(src)) };
     if let Some((a, b)) = folded {
         return Scalar::constant(concrete(op, wide, a, b));
