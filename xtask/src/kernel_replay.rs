@@ -1,4 +1,4 @@
-//! Recorded decisions of a real 7.3.4 kernel against our class: `sextant-replay` does it, this builds it (optimised) and runs it.
+//! Recorded decisions of a real 7.3.4 kernel against our class: `sextant-replay` does it, this builds it and runs it.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -47,6 +47,7 @@ const WITH_RET: &[(&str, &str)] = &[
     ("setcpus", "setcpus_ret"),
     ("reweight", "reweight_ret"),
     ("kick_irq", "kick_irq_ret"),
+    ("bypass", "bypass_end"),
     ("enable_task", "enable_ret"),
 ];
 
@@ -94,7 +95,6 @@ fn followers(head: &str) -> &'static [&'static str] {
         "dead" => &["exit_task", "disable_task", "op_disable", "op_exit_task"],
         "cg_move" => &["op_cgroup_move"],
         "cg_weight" => &["op_cgroup_set_weight"],
-        "bypass" => &["sched_ext_event"],
         "op_cgroup_init" => &["op_cgroup_init"],
         "op_cgroup_exit" => &["op_cgroup_exit"],
         _ if head.starts_with("k_") || head.starts_with("op_") => AROUND_KFUNC,
@@ -118,7 +118,7 @@ impl Open {
     fn takes(&mut self, head: &str, e: &Event) -> bool {
         let name = e.name.as_str();
         if self.ret.is_some() || !self.nested.is_empty() {
-            return !NEVER_NESTED.contains(&name);
+            return !NEVER_NESTED.contains(&name) || (head, name) == ("bypass", "chg_begin");
         }
         match name {
             "r2l" if followers(head).contains(&"r2l") => self.migrating = 2,
@@ -129,7 +129,7 @@ impl Open {
             "resched" => return self.body.len() > 1 && followers(head).contains(&name),
             _ if name.starts_with("k_") && head.starts_with("k_") => return false, // called one by one
             _ if name.starts_with("k_") || AROUND_KFUNC.contains(&name) && name != "sched_ext_event" => {
-                return self.in_op && !matches!(head, "bypass" | "wpreempt_scx");
+                return self.in_op && head != "wpreempt_scx";
             }
             _ => return followers(head).contains(&name),
         }
@@ -152,7 +152,23 @@ impl Open {
 pub fn items(rec: &Recording) -> Vec<Item> {
     let mut open: Vec<Option<Open>> = (0..rec.cpus).map(|_| None).collect();
     let mut out = Vec::new();
+    let mut kicks: Vec<Option<Open>> = (0..rec.cpus).map(|_| None).collect();
     for (i, e) in rec.events.iter().enumerate() {
+        // Bypass takes one runqueue after the other; an irq_work comes in between.
+        let bypassing = open[e.cpu as usize].as_ref().is_some_and(|o| rec.events[o.body[0]].name == "bypass");
+        if let Some(kick) = &mut kicks[e.cpu as usize] {
+            kick.push(i, e);
+            if e.name == "kick_irq_ret" {
+                out.extend(kicks[e.cpu as usize].take().map(|o| close(rec, e.cpu, o)));
+            }
+            continue;
+        }
+        if bypassing && e.name == "kick_irq" {
+            let ret = Some("kick_irq_ret");
+            kicks[e.cpu as usize] =
+                Some(Open { body: vec![i], ret, nested: Vec::new(), migrating: 0, in_op: false });
+            continue;
+        }
         let slot = &mut open[e.cpu as usize];
         if let Some(o) = slot {
             let head = rec.events[o.body[0]].name.clone();

@@ -80,7 +80,6 @@ fn run(rec: Recording) -> Result<Report, ReplayError> {
             queue: RefCell::new(Queue::new(&rec, items)),
             rec,
             model: RefCell::default(),
-            bypass: Cell::new(None),
             loading: Cell::new(false),
             attached: Cell::new(false),
             cgroups: RefCell::default(),
@@ -101,8 +100,6 @@ pub struct Replay {
     ops: Rc<TraceOps>,
     queue: RefCell<Queue>,
     model: RefCell<Model>,
-    /// A bypass transition under way: on or off, the next CPU to flip, the executing CPU.
-    bypass: Cell<Option<(bool, u32, u32)>>,
     /// Between en_begin and en_end.
     loading: Cell<bool>,
     /// Between en_begin and dis_end.
@@ -163,9 +160,7 @@ impl Replay {
     fn item(&self, s: &mut Sched, item: &Item) {
         let rec = self.rec.clone();
         let e = &rec.events[item.head()];
-        // Time itself stands still, so that only the recording moves the rq clocks; only bypass measures it.
-        let now = if e.name == "bypass" { Ns(e.t.max(0) as u64) } else { Ns::ZERO };
-        s.enter(CpuId(item.cpu), now);
+        s.enter(CpuId(item.cpu), Ns::ZERO); // time stands still: only the recording moves the rq clocks
         s.replay_drain();
         s.events.clear();
         let (before, foreign) = (s.replay_counters(), self.foreign.take());
@@ -332,34 +327,12 @@ impl Replay {
             }
             "op_cgroup_exit" => s.replay_cgroups(false),
             "bypass" => {
-                let on = e.is("on");
-                if s.replay_bypass(on) {
-                    s.replay_bypass_cpu(CpuId(0), on);
-                    self.bypass.set(Some((on, 1, item.cpu)));
-                }
-            }
-            "resched" => self.bypass_next(s, item.cpu),
-            "bypass_end" => {
-                while self.bypass.get().is_some_and(|(_, next, _)| next < self.rec.cpus) {
-                    self.bypass_next(s, item.cpu);
-                }
-                self.bypass.set(None);
+                s.replay_bypass(e.is("on"));
                 if self.loading.get() && e.is("on") {
                     s.replay_ops_live();
                 }
             }
             _ => {}
-        }
-    }
-
-    /// A CPU's part of a bypass transition ends with its reschedule; the next one's begins.
-    fn bypass_next(&self, s: &mut Sched, this: u32) {
-        if let Some((on, next, by)) = self.bypass.get()
-            && by == this
-            && next < self.rec.cpus
-        {
-            s.replay_bypass_cpu(CpuId(next), on);
-            self.bypass.set(Some((on, next + 1, by)));
         }
     }
 

@@ -115,8 +115,8 @@ fn their_token<'a>(e: &Event, mut rest: impl Iterator<Item = &'a Event>) -> Opti
         "sched_ext_event" => {
             let msg = e.get("msg")?.strip_prefix("name_SCX_EV_")?;
             let (name, delta) = msg.rsplit_once("_delta_")?;
-            // How long it lasted is not ours to decide.
-            ("event", if name == "BYPASS_DURATION" { name.to_string() } else { format!("{name} +{delta}") })
+            // How long it lasted is not the class's doing.
+            ("event", (name != "BYPASS_DURATION").then(|| format!("{name} +{delta}"))?)
         }
         "k_m2l_ret" => ("k_m2l", format!("{} ret={}", s("id"), s("ret"))),
         "k_move_ret" => ("k_move", format!("{} to {} ret={}", s("pid"), s("id"), s("ret"))),
@@ -267,12 +267,6 @@ pub fn counted(before: &[i64], after: &[i64]) -> Vec<Token> {
     let mut out = Vec::new();
     for ((name, b), a) in EVENTS.iter().zip(before).zip(after) {
         let name = name.strip_prefix("SCX_EV_").unwrap_or(name);
-        if name == "BYPASS_DURATION" {
-            if a != b {
-                out.push(Token::new("event", name.to_string()));
-            }
-            continue;
-        }
         out.extend((*b..*a).map(|_| Token::new("event", format!("{name} +1"))));
     }
     out

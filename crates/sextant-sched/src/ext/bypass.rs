@@ -40,7 +40,7 @@ impl Sched {
     }
 
     /// Whether that made the difference.
-    pub(super) fn change_bypass_depth(&mut self, bypass: bool) -> bool {
+    fn change_bypass_depth(&mut self, bypass: bool) -> bool {
         if bypass {
             self.ext.bypass_depth += 1;
             if self.ext.bypass_depth != 1 {

@@ -56,6 +56,7 @@ impl Sched {
 
     /// ops.exit, after which kfuncs find no scheduler.
     pub fn replay_exit(&mut self) {
+        (self.ext.enabled, self.ext.has_op) = (false, 0);
         self.op_exit();
         self.ext.dead = true;
     }
@@ -90,20 +91,11 @@ impl Sched {
         }
     }
 
-    /// The global half of `scx_bypass`: depth and default slice. Whether that made a difference, so that every CPU follows with
-    /// `replay_bypass_cpu`.
-    pub fn replay_bypass(&mut self, on: bool) -> bool {
-        // A recording that begins in the middle leaves a bypass that it has not entered.
-        (on || self.ext.bypass_depth != 0) && self.change_bypass_depth(on)
-    }
-
-    /// One CPU's half of `scx_bypass`, before its tasks are cycled.
-    pub fn replay_bypass_cpu(&mut self, cpu: CpuId, on: bool) {
-        let flags = &mut self.rqs[cpu.idx()].ext.flags;
-        if !on && flags.contains(RqFlags::BYPASSING) {
-            flags.insert(RqFlags::ROOT_IDLE_RENOTIFY);
+    /// `scx_bypass`; a recording that begins in the middle leaves a bypass that it has not entered.
+    pub fn replay_bypass(&mut self, on: bool) {
+        if on || self.ext.bypass_depth != 0 {
+            self.scx_bypass(on);
         }
-        flags.set(RqFlags::BYPASSING, on);
     }
 
     /// ops.init_task of a task that exists when the scheduler is loaded, or of a new one.
