@@ -98,7 +98,11 @@ impl Env<'_> {
             Arg::Out => self.sized_arg(n, false, false, false, true),
             Arg::OutZ => self.sized_arg(n, true, false, false, true),
             Arg::OutZN => self.sized_arg(n, true, true, false, true),
-            Arg::OutFixed(size) => self.memory_arg(n, size, false, true),
+            Arg::OutFixed(size) => {
+                let reg = self.read(n)?;
+                self.aligned(n, &reg, 0, size)?;
+                self.memory_arg(n, size, false, true)
+            }
             Arg::Func => self.func_arg(n).map(|_| ()),
             Arg::CbCtx => {
                 let reg = self.read(n)?;

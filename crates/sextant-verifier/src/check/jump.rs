@@ -88,8 +88,7 @@ impl Env<'_> {
         if equality && wide && dst.is_ptr() && src.is_null() {
             let to_null = |is_null: bool| if (cond == Cond::Eq) == is_null { target } else { through };
             if !dst.has(OR_NULL) {
-                // Arena and untrusted pointers may be anything; others are never NULL.
-                let sure = !dst.has(UNTRUSTED) && !matches!(dst.what, What::Arena) && !bare_object(dst);
+                let sure = never_null(dst);
                 if sure {
                     self.matters(src);
                     return Ok(Next::Goto(to_null(false)));
@@ -116,7 +115,7 @@ impl Env<'_> {
     /// `p == q`: where q cannot be NULL, p is not NULL on the way where they are equal.
     fn same_pointer(&mut self, cond: Cond, dst: &Reg, src: &Reg, target: usize) -> Res {
         let mut other = self.st.clone();
-        let sure = |r: &Reg| !r.has(OR_NULL | UNTRUSTED) && !bare_object(r) && r.what != What::Arena;
+        let sure = |r: &Reg| !r.has(OR_NULL) && never_null(r);
         let equal = if cond == Cond::Eq { &mut other } else { &mut self.st };
         if dst.has(OR_NULL) && sure(src) {
             mark_null(equal, dst, false);
@@ -132,6 +131,13 @@ impl Env<'_> {
             state.refs.retain(|r| r.id != reg.ref_id);
         }
     }
+}
+
+/// Pointers of which the kernel knows that they are not NULL: neither arena nor untrusted ones, nor those it does not look at.
+fn never_null(reg: &Reg) -> bool {
+    let known =
+        matches!(reg.what, What::MapValue(_) | What::MapKey(_) | What::Map(_) | What::Mem(_) | What::Obj(_));
+    known && !reg.has(UNTRUSTED) && !bare_object(reg)
 }
 
 fn same_reg(cond: Cond, wide: bool, reg: &Reg) -> Option<bool> {

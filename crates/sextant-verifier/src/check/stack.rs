@@ -65,22 +65,24 @@ impl Env<'_> {
             }
             return Ok(out);
         }
-        let zero = (min..min + i64::from(size)).all(|at| {
+        if self.is_zero(frame, min, min + i64::from(size)) {
+            return Ok(self.number(Scalar::constant(0)));
+        }
+        Ok(self.number(Scalar::bytes(size)))
+    }
+
+    /// Whether every byte of `min..end` is 0. Then the zeros decide: a state with anything else there is another state.
+    fn is_zero(&mut self, frame: u8, min: i64, end: i64) -> bool {
+        let zero = (min..end).all(|at| {
             let slot = self.st.frames[frame as usize].slot(at);
             let byte = slot.bytes[slot_byte(at)];
             byte == Byte::Zero || (byte == Byte::Spill && slot.reg.is_null())
         });
-        if zero {
-            // The zeros decide: a state with anything else there is another state.
-            for at in min..min + i64::from(size) {
-                let slot = self.st.frames[frame as usize].slot(at);
-                if slot.spilled() > 0 {
-                    self.nodes.mark(slot.reg.node);
-                }
-            }
-            return Ok(self.number(Scalar::constant(0)));
+        let slots: Vec<Slot> = if zero { self.slots(frame, min, end).collect() } else { Vec::new() };
+        for slot in slots.iter().filter(|s| s.spilled() > 0) {
+            self.nodes.mark(slot.reg.node);
         }
-        Ok(self.number(Scalar::bytes(size)))
+        zero
     }
 
     fn stack_load_var(&mut self, frame: u8, min: i64, end: i64) -> Res<Reg> {
@@ -89,10 +91,7 @@ impl Env<'_> {
         if self.slots(frame, min, end).any(|s| s.special != Special::None) {
             return refuse(Code::Dynptr, "variable-offset stack read of a special object");
         }
-        let zero = (min..end).all(|at| {
-            let slot = self.st.frames[frame as usize].slot(at);
-            slot.bytes[slot_byte(at)] == Byte::Zero
-        });
+        let zero = self.is_zero(frame, min, end);
         Ok(if zero { self.number(Scalar::constant(0)) } else { self.number(Scalar::UNKNOWN) })
     }
 

@@ -350,8 +350,7 @@ impl Env<'_> {
         self.store(insn.dst, insn.off, size, &Reg::UNKNOWN)?;
         if fetch {
             let to = if op == AtomicOp::Cmpxchg { 0 } else { insn.src };
-            let s = if old.is_scalar() { Scalar::bytes(size.bytes()) } else { Scalar::UNKNOWN };
-            let reg = self.number(s);
+            let reg = if old.is_scalar() { old } else { self.number(Scalar::UNKNOWN) };
             self.set(to, reg);
         }
         Ok(())
