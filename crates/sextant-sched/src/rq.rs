@@ -1,5 +1,6 @@
 //! A CPU's runqueue.
 
+use sextant_abi::types::Cpumask;
 use sextant_abi::{CpuId, Ns};
 
 use crate::ext::rq::ExtRq;
@@ -47,6 +48,8 @@ pub struct Rq {
     pub cpu_online: bool,
     /// Real-time class.
     pub rt: RtRq,
+    /// `cpumask_of(cpu)`, once it was needed.
+    pub(crate) cpumask_of: Option<Cpumask>,
     /// Fair class.
     pub fair: FairRq,
     /// sched_ext.

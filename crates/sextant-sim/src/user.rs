@@ -75,6 +75,8 @@ impl Simulation {
                 self.next_pid += 1;
                 self.fork_task(spec, 0, self.next_pid - 1);
             }
+            Action::MigrateDisable => self.sched.migrate_disable(p),
+            Action::MigrateEnable => self.sched.migrate_enable(p),
             Action::Yield => {
                 self.sched.charge(self.costs.syscall_ns);
                 self.sched.yield_current(cpu);

@@ -224,6 +224,10 @@ pub enum Action {
     Fork(SpecId),
     /// sched_yield(2)
     Yield,
+    /// Stays on its CPU from here on (what kernel code does with `migrate_disable`); nests.
+    MigrateDisable,
+    /// Takes one `MigrateDisable` back.
+    MigrateEnable,
 }
 
 impl Action {
@@ -233,7 +237,12 @@ impl Action {
             Action::Run(d) | Action::RunTime(d) | Action::Sleep(d) => d > Ns::ZERO,
             Action::Timer { period, .. } => period > Ns::ZERO,
             Action::Suspend(_) | Action::SemWait(_) => true,
-            Action::Resume(_) | Action::SemPost(_) | Action::Fork(_) | Action::Yield => false,
+            Action::Resume(_)
+            | Action::SemPost(_)
+            | Action::Fork(_)
+            | Action::Yield
+            | Action::MigrateDisable
+            | Action::MigrateEnable => false,
         }
     }
 }

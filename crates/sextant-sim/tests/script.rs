@@ -9,7 +9,7 @@ use sextant_sched::native::Fifo;
 use sextant_sched::ops::{Op, OpsParams};
 use sextant_sched::{CgroupId, Class, Ops, Sched, TaskId};
 use sextant_sim::script::{CgroupSetting, Command, ScriptEvent};
-use sextant_sim::workload::{CgroupSpec, Policy, TaskSpec};
+use sextant_sim::workload::{Action, CgroupSpec, Phase, Policy, TaskSpec};
 use sextant_sim::{NoSink, Outcome, SimError, Simulation, Workload};
 use support::*;
 
@@ -171,4 +171,24 @@ impl Ops for Hotpluggable {
     fn init(&self, s: &mut Sched) -> i32 {
         Fifo.init(s)
     }
+}
+
+#[test]
+fn a_pinned_task_stays() {
+    let migrations = |pin: bool| {
+        let work = vec![Action::Run(Ns::from_ms(3)), Action::Sleep(Ns::from_us(300))];
+        let mut task = forever("task", work);
+        if pin {
+            let actions = vec![Action::MigrateDisable];
+            task.phases.insert(0, Phase { actions, ..Phase::default() });
+            task.phases[1].loops = None;
+        }
+        let w = workload(vec![task, TaskSpec { instances: 5, ..hog("hog") }], 2000);
+        let (sim, out) = simulate(&w, 3);
+        assert_eq!(sim.sched.ext.exit_info().unwrap().kind.value(), 64, "UNREG");
+        assert!(out.tasks[0].run_ns > 100_000_000);
+        out.tasks[0].migrations
+    };
+    assert!(migrations(true) <= 1, "before it first ran");
+    assert!(migrations(false) > 10);
 }

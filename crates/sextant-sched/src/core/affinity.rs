@@ -1,8 +1,8 @@
 //! Affinity: the mask, and getting a task off a CPU it may no longer use. Mirrors __set_cpus_allowed_ptr(),
-//! affine_move_task() and migration_cpu_stop().
+//! affine_move_task(), migration_cpu_stop() and migrate_disable().
 
-use sextant_abi::types::Cpumask;
-use sextant_abi::{CpuId, CpuMaskBits};
+use sextant_abi::types::{Cpumask, TaskStruct};
+use sextant_abi::{CpuId, CpuMaskBits, Mem, ObjKind};
 
 use super::flags::*;
 use crate::rq::StopWork;
@@ -29,24 +29,80 @@ impl Sched {
         Ok(())
     }
 
-    /// `__do_set_cpus_allowed`
+    /// `__do_set_cpus_allowed`: a new configured mask. While migrate_disable has narrowed the effective one, that one stays.
     pub(super) fn do_set_cpus_allowed(&mut self, p: TaskId, mask: &CpuMaskBits) {
-        let ts = self.tasks[p].ts;
+        self.change_cpus(p, |s, ts| {
+            Cpumask::at(ts.cpus_mask().addr()).store(&*s.mem, mask);
+            ts.nr_cpus_allowed().set(&*s.mem, mask.weight() as i32);
+        });
+    }
+
+    fn change_cpus(&mut self, p: TaskId, change: impl FnOnce(&Self, TaskStruct)) {
         let ctx = self.sched_change_begin(p, DEQUEUE_SAVE);
-        Cpumask::at(ts.cpus_mask().addr()).store(&*self.mem, mask);
-        ts.nr_cpus_allowed().set(&*self.mem, mask.weight() as i32);
+        change(self, self.tasks[p].ts);
         if self.tasks[p].class == Class::Ext {
             self.set_cpus_allowed_scx(p);
         }
         self.sched_change_end(ctx);
     }
 
+    /// `migrate_disable` by the task itself, which runs: it stays on this CPU until as many `migrate_enable`.
+    pub fn migrate_disable(&mut self, p: TaskId) {
+        self.count_migration_disabled(p, 1);
+    }
+
+    /// `migrate_enable` by the task itself, which runs. If it was narrowed meanwhile, the effective mask is the configured one
+    /// again, and a move that waited for that happens.
+    pub fn migrate_enable(&mut self, p: TaskId) {
+        if self.tasks[p].migration_disabled == 1 {
+            let cpus_mask = self.tasks[p].ts.cpus_mask().addr();
+            let narrowed = self.tasks[p].ts.cpus_ptr().get(&*self.mem) != cpus_mask;
+            if narrowed {
+                self.change_cpus(p, |s, ts| ts.cpus_ptr().set(&*s.mem, cpus_mask));
+            }
+            self.count_migration_disabled(p, -1);
+            if narrowed {
+                self.affine_move_task(p);
+            }
+        } else if self.tasks[p].migration_disabled > 1 {
+            self.count_migration_disabled(p, -1);
+        }
+    }
+
+    fn count_migration_disabled(&mut self, p: TaskId, by: i16) {
+        let t = &mut self.tasks[p];
+        t.migration_disabled = t.migration_disabled.saturating_add_signed(by);
+        let visible = t.ts.migration_disabled();
+        visible.set(&*self.mem, visible.get(&*self.mem).wrapping_add_signed(by));
+    }
+
+    /// `migrate_disable_switch`, at the top of `__schedule`: the task that may leave the CPU is narrowed to it.
+    pub(super) fn migrate_disable_switch(&mut self, cpu: CpuId, p: TaskId) {
+        let ts = self.tasks[p].ts;
+        if self.tasks[p].migration_disabled == 0 || ts.cpus_ptr().get(&*self.mem) != ts.cpus_mask().addr() {
+            return;
+        }
+        let mask = self.cpumask_of(cpu);
+        self.change_cpus(p, |s, ts| ts.cpus_ptr().set(&*s.mem, mask.addr()));
+    }
+
+    /// `cpumask_of`: the constant mask of one CPU.
+    fn cpumask_of(&mut self, cpu: CpuId) -> Cpumask {
+        let (nr, mem) = (self.cfg.nr_cpus, self.mem.clone());
+        *self.rqs[cpu.idx()].cpumask_of.get_or_insert_with(|| {
+            let mask = Cpumask::at(mem.alloc(ObjKind::Kernel, Cpumask::SIZE));
+            debug_assert!(cpu.0 < nr);
+            mask.set_cpu(&*mem, cpu.0);
+            mask
+        })
+    }
+
     /// Moves the task if its CPU is no longer allowed: at once when it waits, by migration/N when it runs, at its next
     /// wakeup when it sleeps.
     fn affine_move_task(&mut self, p: TaskId) {
         let cpu = self.tasks[p].cpu;
-        if self.cpus_allowed(p, cpu) {
-            return;
+        if self.cpus_mask_has(p, cpu) || self.is_migration_disabled(p) {
+            return; // or at migrate_enable
         }
         if self.task_current(p) {
             self.queue_stop_work(cpu, StopWork::Migrate(p));
@@ -78,6 +134,10 @@ impl Sched {
         }
     }
 
+    fn cpus_mask_has(&self, p: TaskId, cpu: CpuId) -> bool {
+        Cpumask::at(self.tasks[p].ts.cpus_mask().addr()).test_cpu(&*self.mem, cpu.0)
+    }
+
     fn push_cpu_stop(&mut self, cpu: CpuId, p: TaskId) {
         if self.tasks[p].cpu == cpu && self.task_on_rq_queued(p) {
             let dest = self.select_fallback_rq(p);
@@ -88,7 +148,11 @@ impl Sched {
     }
 
     fn migration_cpu_stop(&mut self, cpu: CpuId, p: TaskId) {
-        if self.tasks[p].cpu != cpu || self.cpus_allowed(p, cpu) || !self.task_on_rq_queued(p) {
+        if self.tasks[p].cpu != cpu
+            || self.is_migration_disabled(p)
+            || self.cpus_allowed(p, cpu)
+            || !self.task_on_rq_queued(p)
+        {
             return; // it has left meanwhile, or may be here again
         }
         let dest = self.select_fallback_rq(p);

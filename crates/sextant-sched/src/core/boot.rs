@@ -122,6 +122,7 @@ impl Sched {
             active: true,
             cpu_online: true,
             rt: RtRq::default(),
+            cpumask_of: None,
             fair: FairRq::default(),
             ext: ExtRq::default(),
         });

@@ -9,8 +9,7 @@
 //! `enqueue_task`/`dequeue_task`, for all classes; every change of a task's scheduling property goes through
 //! `sched_change_begin`/`sched_change_end`.
 //!
-//! Mirrors kernel/sched/core.c and syscalls.c of 7.3. Left out: deadline and proxy execution, migrate_disable of the class's
-//! own, cpusets, core scheduling, the wakelist (a wakeup always enqueues at once), PSI, uclamp.
+//! Mirrors kernel/sched/core.c and syscalls.c of 7.3. Left out: deadline and proxy execution, cpusets, core scheduling, the wakelist (a wakeup always enqueues at once), PSI, uclamp.
 
 pub mod flags;
 

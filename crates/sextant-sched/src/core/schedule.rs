@@ -1,6 +1,7 @@
 //! `__schedule`: block, pick in class order, switch.
 //!
 //! ```text
+//! 0. a task in migrate_disable is narrowed to this CPU, whatever the pick will be
 //! 1. the outgoing task blocks if its state says so (unless preempted)
 //! 2. pick: stop, rt, fair unless skipped, ext if enabled, idle; a class that let go of the runqueue's lock may
 //!    have let a higher one in: restart
@@ -23,7 +24,7 @@ impl Sched {
     pub fn schedule(&mut self, cpu: CpuId) -> TaskId {
         debug_assert_eq!(cpu, self.this_cpu);
         let prev = self.rqs[cpu.idx()].curr;
-        // migrate_disable_switch(rq, prev) has its place here: before the clock and the pick (semantics §9.1.1).
+        self.migrate_disable_switch(cpu, prev);
         self.update_rq_clock(cpu);
         let state = self.tasks[prev].ts.__state().get(&*self.mem);
         let blocks = state != TASK_RUNNING && self.tasks[prev].on_rq == OnRq::Queued;

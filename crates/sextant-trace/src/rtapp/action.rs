@@ -53,6 +53,8 @@ impl Context {
             Verb::SemWait => Action::SemWait(self.sem(value::string(m)?)),
             Verb::Fork => Action::Fork(fork(m, names)?),
             Verb::Yield => Action::Yield,
+            Verb::MigrateDisable => Action::MigrateDisable,
+            Verb::MigrateEnable => Action::MigrateEnable,
             Verb::Unsupported(why) => {
                 self.refuse(m.pos, format!("action \"{}\"", m.key), &own.place, why);
                 return Ok(None);

@@ -17,6 +17,8 @@ pub(super) enum Verb {
     SemWait,
     Fork,
     Yield,
+    MigrateDisable,
+    MigrateEnable,
     /// Known to rt-app, not to us: why.
     Unsupported(&'static str),
 }
@@ -35,6 +37,8 @@ pub(super) const ACTIONS: &[(&str, Verb)] = &[
     ("resume", Verb::Resume),
     ("fork", Verb::Fork),
     ("yield", Verb::Yield),
+    ("migrate_disable", Verb::MigrateDisable),
+    ("migrate_enable", Verb::MigrateEnable),
     ("lock", Verb::Unsupported(MUTEX)),
     ("unlock", Verb::Unsupported(MUTEX)),
     ("wait", Verb::Unsupported(MUTEX)),

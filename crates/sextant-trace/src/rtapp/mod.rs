@@ -10,6 +10,7 @@
 //! - `"suspend": "NAME"` waits for `"resume": "NAME"`, as the public examples mean it; rt-app ignores the string and takes
 //!   the task's own name, which is our meaning of a bare `"suspend"`;
 //! - `"policy": "SCHED_EXT"` is our extension: policy 7, for a scheduler that takes over part of the tasks;
+//! - the actions `"migrate_disable"` and `"migrate_enable"` stand for kernel code that pins the task to its CPU;
 //! - `"nice"` is another word for `"priority"`;
 //! - `"taskgroup"` of a task is where it is born; rt-app moves it there when it starts. `"cgroups"` sets weights and limits, `"events"` is
 //!   a script for machine and tasks (`script`); both are our extensions.

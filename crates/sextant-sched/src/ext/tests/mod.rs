@@ -30,6 +30,8 @@ type DispatchFn = dyn Fn(&mut Sched, CpuId, Option<TaskId>);
 type SelectFn = dyn Fn(&mut Sched, TaskId, CpuId, u64) -> i32;
 type TaskFn = dyn Fn(&mut Sched, TaskId);
 type InitTaskFn = dyn Fn(&mut Sched, TaskId, bool) -> i32;
+type AskTaskFn = dyn Fn(&mut Sched, TaskId) -> i32;
+type CgroupFn = dyn Fn(&mut Sched, u64) -> i32;
 
 /// The DSQ that `Probe::queueing` uses.
 pub(super) const Q: DsqId = DsqId(7);
@@ -45,8 +47,8 @@ pub(super) struct Probe {
     pub dequeue: Box<TaskFn>,
     pub tick: Box<TaskFn>,
     pub init_task: Box<InitTaskFn>,
-    pub cgroup_init: Box<dyn Fn(&mut Sched, u64) -> i32>,
-    pub prep_move: Box<dyn Fn(&mut Sched, TaskId) -> i32>,
+    pub cgroup_init: Box<CgroupFn>,
+    pub prep_move: Box<AskTaskFn>,
     pub init: Box<dyn Fn(&mut Sched) -> i32>,
     pub exits: RefCell<u32>,
 }

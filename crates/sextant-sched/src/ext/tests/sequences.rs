@@ -201,6 +201,68 @@ fn nice_and_affinity_change_of_the_running_task() {
     assert_eq!((m.curr(0), m.s.slice(a)), (a, 16_000_000));
 }
 
+/// Semantics §9.1.1: at the top of `schedule()`, whatever it ends in.
+#[test]
+fn migrate_disable_narrows_at_the_next_schedule() {
+    let mut m = Machine::with(2, Probe::queueing());
+    let (a, b) = (m.fork("a", 0), m.fork("b", 1));
+    assert_eq!((m.curr(0), m.curr(1)), (a, b));
+    m.forget();
+    m.s.enter(CpuId(0), m.s.now);
+    m.s.migrate_disable(a);
+    m.s.migrate_disable(a);
+    assert_ops(&mut m, "");
+    m.s.resched_curr(CpuId(0));
+    m.settle();
+    let narrow = "stopping(a,false) quiescent(a,SAVE|NOCLOCK|SCHED_CHANGE) set_cpumask(a) \
+                  runnable(a,RESTORE|NOCLOCK|IGNORE_CAPS) running(a)";
+    assert_ops(&mut m, narrow);
+    let cpus = |m: &Machine| (m.s.cpus_allowed(a, CpuId(0)), m.s.cpus_allowed(a, CpuId(1)));
+    assert_eq!((cpus(&m), m.s.t(a).nr_cpus_allowed().get(&*m.s.mem)), ((true, false), 2));
+    m.s.resched_curr(CpuId(0));
+    m.settle();
+    assert_ops(&mut m, ""); // once
+    // The configured mask changes behind it; the effective one does not.
+    m.s.set_cpus_allowed(a, &CpuMaskBits::one(CpuId(1))).unwrap();
+    m.settle();
+    assert_ops(&mut m, narrow);
+    assert_eq!((cpus(&m), m.s.tasks[a].cpu), ((true, false), CpuId(0)));
+    m.s.migrate_enable(a);
+    assert_ops(&mut m, "");
+    m.s.set_cpus_allowed(a, &CpuMaskBits::first_n(2)).unwrap();
+    m.forget();
+    m.s.migrate_enable(a);
+    m.settle();
+    assert_ops(&mut m, narrow);
+    assert_eq!(cpus(&m), (true, true));
+}
+
+#[test]
+fn a_move_waits_for_migrate_enable() {
+    let mut m = Machine::new(2);
+    let attr = |cpu| TaskAttr { cpus: Some(vec![CpuId(cpu)]), ..Machine::attr("migration") };
+    for c in 0..2 {
+        m.s.boot_task(10 + c as i32, &attr(c), CpuId(c), true);
+    }
+    m.load(Probe::queueing());
+    let a = m.fork("a", 0);
+    m.s.enter(CpuId(0), m.s.now);
+    m.s.migrate_disable(a);
+    m.s.resched_curr(CpuId(0));
+    m.settle();
+    m.s.set_cpus_allowed(a, &CpuMaskBits::one(CpuId(1))).unwrap();
+    m.settle();
+    assert_eq!(m.curr(0), a);
+    m.s.enter(CpuId(0), m.s.now);
+    m.s.migrate_enable(a);
+    m.settle();
+    m.s.enter(CpuId(0), m.s.now);
+    m.s.stopper_thread(CpuId(0));
+    m.settle();
+    assert_eq!(m.curr(1), a);
+    m.s.check_invariants();
+}
+
 #[test]
 fn the_class_moves_a_task_to_another_cpu() {
     let mut probe = Probe::queueing();
