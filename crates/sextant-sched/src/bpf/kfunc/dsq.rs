@@ -34,6 +34,14 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
             let p = c.s.kf_scx_bpf_dsq_peek(dsq(c, 0));
             Ok(c.addr_of(p))
         },
+        KfuncId::scx_bpf_dsq_reenq => |c| {
+            c.s.kf_scx_bpf_dsq_reenq(dsq(c, 0), c.u64(1));
+            Ok(0)
+        },
+        KfuncId::scx_bpf_reenqueue_local___v2 => |c| {
+            c.s.kf_scx_bpf_dsq_reenq(DsqId::LOCAL, 0);
+            Ok(0)
+        },
         KfuncId::scx_bpf_reenqueue_local => |c| Ok(c.s.kf_scx_bpf_reenqueue_local().into()),
         KfuncId::bpf_iter_scx_dsq_new => iter_new,
         KfuncId::bpf_iter_scx_dsq_next => iter_next,
