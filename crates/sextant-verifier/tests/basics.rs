@@ -15,7 +15,8 @@ fn nothing_at_all() {
 #[test]
 fn registers_must_be_set() {
     program("mov %r0, %r3\nexit").refused(Code::Uninit, "R3 !read_ok");
-    program("jeq %r1, 0, +1\nmov %r2, 0\nmov %r0, %r2\nexit").accepted();
+    program("jeq %r1, 0, +1\nmov %r2, 0\nmov %r0, %r2\nexit").refused(Code::Uninit, "R2 !read_ok");
+    program("lddw %r3, @value 7\njeq %r3, 0, +1\nmov %r2, 0\nmov %r0, %r2\nexit").accepted();
     program("exit").op(Op::Enqueue).accepted();
     program("exit").op(Op::Init).refused(Code::Uninit, "R0 !read_ok");
     program("mov %r0, %r1\nexit").op(Op::Init).refused(Code::Return, "not a known value (ctx)");
@@ -328,4 +329,21 @@ fn a_check_on_a_fill_counts_for_what_was_spilled() {
         mov %r0, 0
         exit";
     program(text).accepted();
+}
+
+/// A sign mask ANDed with a constant is one of two numbers, not a range.
+#[test]
+fn a_mask_gives_two_paths() {
+    let text = "ldxdw %r6, [%r1+8]
+        arsh %r6, 63
+        and %r6, 56
+        jeq %r6, 0, +2
+        jeq %r6, 56, +1
+        ldxdw %r0, [%r6+0]
+        lddw %r2, @value 7
+        add %r2, %r6
+        ldxdw %r0, [%r2+0]
+        exit";
+    program(text).accepted();
+    program(&text.replace("56", "57")).refused(Code::MapBounds, "off=57 size=8");
 }

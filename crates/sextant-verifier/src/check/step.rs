@@ -162,6 +162,7 @@ impl Env<'_> {
         if dst.is_ptr() || src.is_ptr() {
             return self.ptr_alu(op, wide, operand, &dst, &src);
         }
+        let dst = self.fork_mask(op, wide, &dst, &src)?;
         let s = alu::alu(op, wide, &dst.s, &src.s);
         // r += constant keeps the tie to numbers of the same origin.
         let tied = op == Alu::Add && wide && operand == Operand::Imm && dst.id != 0 && !dst.has(DELTA);
@@ -172,6 +173,24 @@ impl Env<'_> {
         let node = self.node([dst.node, if operand == Operand::Reg { src.node } else { 0 }], 0);
         self.set(insn.dst, Reg { node, ..Reg::scalar(s) });
         Ok(())
+    }
+
+    /// A mask that is 0 or -1 (what `s>>= 63` leaves) meets a constant: two paths, each with a known result. Mirrors
+    /// `maybe_fork_scalars()`.
+    fn fork_mask(&mut self, op: Alu, wide: bool, dst: &Reg, src: &Reg) -> Res<Reg> {
+        let is_mask =
+            if wide { (dst.s.smin, dst.s.smax) == (-1, 0) } else { (dst.s.smin32, dst.s.smax32) == (-1, 0) };
+        if !matches!(op, Alu::And | Alu::Or) || !is_mask || src.s.value().is_none() {
+            return Ok(*dst);
+        }
+        let n = self.prog.insns[self.st.pc].dst;
+        let ones = alu::alu(op, wide, &Scalar::constant(u64::MAX), &src.s);
+        let node = self.node([dst.node, src.node], 0);
+        let mut other = self.st.clone();
+        *other.reg_mut(n) = Reg { node, ..Reg::scalar(ones) };
+        let next = self.st.pc + 1;
+        self.push(other, next)?;
+        Ok(Reg { node, ..Reg::constant(0) })
     }
 
     /// The number in `src`, which from now on is tied to its copy on the stack.
