@@ -21,9 +21,10 @@ impl Random {
     }
 }
 
-const HELPERS: [i32; 40] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 14, 16, 35, 42, 45, 87, 88, 89, 93, 94, 112, 113, 114, 115, 118, 125, 153, 154,
-    156, 157, 158, 160, 164, 165, 169, 170, 171, 172, 177, 181, 182, 194,
+const HELPERS: [i32; 54] = [
+    22, 25, 55, 130, 131, 132, 133, 134, 197, 198, 199, 201, 202, 203, 1, 2, 3, 4, 5, 6, 7, 8, 14, 16, 35,
+    42, 45, 87, 88, 89, 93, 94, 112, 113, 114, 115, 118, 125, 153, 154, 156, 157, 158, 160, 164, 165, 169,
+    170, 171, 172, 177, 181, 182, 194,
 ];
 
 /// The vm's own kfuncs.
@@ -54,6 +55,12 @@ const CORE: &[KfuncId] = &[
     KfuncId::bpf_arena_alloc_pages,
     KfuncId::bpf_arena_free_pages,
     KfuncId::bpf_arena_reserve_pages,
+    KfuncId::bpf_dynptr_adjust,
+    KfuncId::bpf_dynptr_clone,
+    KfuncId::bpf_dynptr_slice,
+    KfuncId::bpf_dynptr_memset,
+    KfuncId::bpf_dynptr_copy,
+    KfuncId::bpf_probe_read_kernel_str_dynptr,
     KfuncId::bpf_map_sum_elem_count,
     KfuncId::bpf_wq_init,
     KfuncId::bpf_wq_set_callback,
@@ -122,6 +129,13 @@ fn make_maps(vm: &Vm) -> Vec<u32> {
             key_size: 0,
             value_size: 0,
             flags: BPF_F_MMAPABLE,
+            ..base.clone()
+        },
+        MapSpec {
+            map_type: BPF_MAP_TYPE_RINGBUF,
+            key_size: 0,
+            value_size: 0,
+            max_entries: 4096,
             ..base.clone()
         },
         MapSpec { map_type: BPF_MAP_TYPE_TASK_STORAGE, max_entries: 0, flags: BPF_F_NO_PREALLOC, ..base },

@@ -78,7 +78,11 @@ fn creation_is_validated_as_the_kernel_does() {
         (MapSpec { inner: Some(MapId(99)), ..spec(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 4, 1) }, Some(Errno::EBADF)),
         (spec(BPF_MAP_TYPE_ARRAY_OF_MAPS, 4, 8, 1), Some(Errno::EINVAL)),
         (MapSpec { fields: vec![(4, SpecialField::Timer)], ..array }, Some(Errno::EINVAL)),
-        (spec(27, 0, 0, 4096), Some(Errno::EINVAL)),
+        (spec(27, 0, 0, 4096), None),
+        (spec(27, 0, 0, 4095), Some(Errno::EINVAL)),
+        (spec(27, 4, 0, 4096), Some(Errno::EINVAL)),
+        (spec(31, 0, 0, 12288), Some(Errno::EINVAL)),
+        (spec(11, 8, 4, 1), Some(Errno::EINVAL)),
         (spec(9999, 4, 4, 1), Some(Errno::EINVAL)),
     ] {
         assert_eq!(vm.map_create(&spec).err(), want, "{spec:?}");

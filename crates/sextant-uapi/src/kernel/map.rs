@@ -13,6 +13,10 @@ use crate::attr::{Attr, batch, cmd, elem, map_create as f};
 use crate::errno::Errno;
 use crate::user;
 
+/// `BPF_MAP_TYPE_RINGBUF`
+const RINGBUF: u32 = 27;
+/// `BPF_MAP_TYPE_USER_RINGBUF`
+const USER_RINGBUF: u32 = 31;
 /// `BPF_F_MMAPABLE`
 const MMAPABLE: u32 = 1 << 10;
 /// `BPF_F_VTYPE_BTF_OBJ_FD`, `BPF_F_TOKEN_FD`: for the call, not for the map.
@@ -140,8 +144,11 @@ impl Kernel {
         }
         let made = self.vm().and_then(|vm| map.vm_map(vm));
         let id = made.inspect_err(|&errno| self.note_map(&map, errno))?;
-        let shared =
-            (map.spec.flags & MMAPABLE != 0 || map.is_arena()).then(|| self.vm().ok()?.map_fd(id)).flatten();
+        let shared = (map.spec.flags & MMAPABLE != 0
+            || map.is_arena()
+            || matches!(map.spec.map_type, RINGBUF | USER_RINGBUF))
+        .then(|| self.vm().ok()?.map_fd(id))
+        .flatten();
         let Some(memory) = shared else { return self.install("bpf-map", Object::Map(Rc::new(map))) };
         let (fd, file) = fd::duplicate(std::os::fd::AsFd::as_fd(&memory))?;
         self.objects.borrow_mut().insert(file, Object::Map(Rc::new(map)));
@@ -160,7 +167,7 @@ impl Kernel {
             s.flags,
             if s.max_entries == 0 && !matches!(s.map_type, 24 | 28 | 29 | 32) {
                 format!(": it has no size in the object; set it with --set map:{}.max_entries=N", s.name)
-            } else if matches!(s.map_type, 3 | 4 | 7 | 8 | 11 | 14..=21 | 24 | 25 | 27 | 28 | 30 | 31 | 34..) {
+            } else if matches!(s.map_type, 3 | 7 | 8 | 11 | 14..=21 | 24 | 25 | 28 | 30 | 34..) {
                 format!(": Sextant does not have {what} maps yet")
             } else {
                 String::new()

@@ -11,7 +11,7 @@ use crate::exec::Exec;
 use crate::map::{BPF_F_RDONLY_PROG, Kind, Map};
 
 /// Bytes copied from a program's memory, short ones without an allocation.
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     short: [u8; 64],
     long: Vec<u8>,
     len: usize,
@@ -26,7 +26,7 @@ impl Deref for Bytes {
 
 impl Exec<'_> {
     /// Copies `len` bytes that a program may read.
-    pub(super) fn bytes(&self, addr: u64, len: usize) -> Result<Bytes, TrapKind> {
+    pub(crate) fn bytes(&self, addr: u64, len: usize) -> Result<Bytes, TrapKind> {
         let mut bytes = Bytes { short: [0; 64], long: Vec::new(), len };
         if len <= 64 {
             self.region.bpf_read(addr, &mut bytes.short[..len])?;

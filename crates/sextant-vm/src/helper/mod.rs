@@ -5,10 +5,13 @@
 
 mod bprintf;
 mod callback;
+pub(crate) mod dynptr;
 mod kernel;
 mod map;
+mod perf;
 mod print;
 mod probe;
+mod ringbuf;
 mod storage;
 mod timer;
 
@@ -62,6 +65,23 @@ static IMPLEMENTED: &[(HelperId, HelperFn)] = &[
     (HelperId::task_storage_delete, storage::delete),
     (HelperId::cgrp_storage_get, storage::cgrp_get),
     (HelperId::cgrp_storage_delete, storage::delete),
+    (HelperId::ringbuf_output, ringbuf::output),
+    (HelperId::ringbuf_reserve, ringbuf::reserve),
+    (HelperId::ringbuf_submit, ringbuf::submit),
+    (HelperId::ringbuf_discard, ringbuf::discard),
+    (HelperId::ringbuf_query, ringbuf::query),
+    (HelperId::ringbuf_reserve_dynptr, ringbuf::reserve_dynptr),
+    (HelperId::ringbuf_submit_dynptr, ringbuf::submit_dynptr),
+    (HelperId::ringbuf_discard_dynptr, ringbuf::discard_dynptr),
+    (HelperId::user_ringbuf_drain, ringbuf::user_drain),
+    (HelperId::dynptr_from_mem, dynptr::from_mem),
+    (HelperId::dynptr_read, dynptr::read),
+    (HelperId::dynptr_write, dynptr::write),
+    (HelperId::dynptr_data, dynptr::data),
+    (HelperId::perf_event_read, perf::read),
+    (HelperId::perf_event_read_value, perf::read_value),
+    (HelperId::perf_event_output, perf::output),
+    (HelperId::ktime_get_tai_ns, kernel::ktime),
     (HelperId::timer_init, timer::init),
     (HelperId::timer_set_callback, timer::set_callback),
     (HelperId::timer_start, timer::start),

@@ -5,6 +5,7 @@
 
 mod arena;
 mod bits;
+mod dynptr;
 mod lock;
 mod object;
 mod string;
@@ -77,6 +78,19 @@ static IMPLEMENTED: &[(KfuncId, KfuncFn)] = &[
     (KfuncId::bpf_arena_alloc_pages, arena::alloc_pages),
     (KfuncId::bpf_arena_free_pages, arena::free_pages),
     (KfuncId::bpf_arena_reserve_pages, arena::reserve_pages),
+    (KfuncId::bpf_dynptr_adjust, dynptr::adjust),
+    (KfuncId::bpf_dynptr_is_null, dynptr::is_null),
+    (KfuncId::bpf_dynptr_is_rdonly, dynptr::is_rdonly),
+    (KfuncId::bpf_dynptr_size, dynptr::size),
+    (KfuncId::bpf_dynptr_clone, dynptr::clone),
+    (KfuncId::bpf_dynptr_slice, dynptr::slice),
+    (KfuncId::bpf_dynptr_slice_rdwr, dynptr::slice_rdwr),
+    (KfuncId::bpf_dynptr_copy, dynptr::copy_between),
+    (KfuncId::bpf_dynptr_memset, dynptr::memset),
+    (KfuncId::bpf_probe_read_kernel_dynptr, dynptr::probe_read),
+    (KfuncId::bpf_probe_read_kernel_str_dynptr, dynptr::probe_read_str),
+    (KfuncId::bpf_stream_vprintk, dynptr::stream_vprintk),
+    (KfuncId::bpf_stream_vprintk_impl, dynptr::stream_vprintk),
     (KfuncId::bpf_timer_cancel_async, timer::cancel_async),
     (KfuncId::bpf_wq_init, timer::wq_init),
     (KfuncId::bpf_wq_set_callback, timer::wq_set_callback),

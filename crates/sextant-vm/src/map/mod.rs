@@ -17,6 +17,7 @@ mod array;
 mod hash;
 mod ops;
 mod queue;
+mod ring;
 mod spec;
 mod storage;
 mod syscall;
@@ -32,6 +33,7 @@ pub(crate) use array::Array;
 pub(crate) use hash::Hash;
 pub(crate) use ops::MAP_PTR_SIZE;
 pub(crate) use queue::Queue;
+pub(crate) use ring::{MAX_DYNPTR, Ring};
 pub use spec::*;
 pub(crate) use storage::Storage;
 
@@ -76,6 +78,10 @@ pub(crate) enum Kind {
     Queue(RefCell<Queue>),
     /// TASK_STORAGE, CGRP_STORAGE.
     Storage(RefCell<Storage>),
+    /// RINGBUF, USER_RINGBUF.
+    Ring(Ring),
+    /// PERF_EVENT_ARRAY: no slot ever holds an event.
+    Empty,
     /// ARENA.
     Arena(Rc<Arena>),
     /// STRUCT_OPS: bytes that no program sees.

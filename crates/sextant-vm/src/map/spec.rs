@@ -11,7 +11,8 @@ pub use sextant_abi::tables::bpf::{
     BPF_F_WRONLY, BPF_F_WRONLY_PROG, BPF_F_ZERO_SEED, BPF_MAP_TYPE_ARENA, BPF_MAP_TYPE_ARRAY,
     BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_CGRP_STORAGE, BPF_MAP_TYPE_HASH, BPF_MAP_TYPE_HASH_OF_MAPS,
     BPF_MAP_TYPE_LRU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH, BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH,
-    BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_STRUCT_OPS, BPF_MAP_TYPE_TASK_STORAGE,
+    BPF_MAP_TYPE_PERF_EVENT_ARRAY, BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_STACK,
+    BPF_MAP_TYPE_STRUCT_OPS, BPF_MAP_TYPE_TASK_STORAGE, BPF_MAP_TYPE_USER_RINGBUF,
 };
 
 const ACCESS_MASK: u32 = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG;
@@ -84,11 +85,23 @@ pub(crate) fn validate(spec: &MapSpec) -> Result<(), Errno> {
         BPF_MAP_TYPE_QUEUE | BPF_MAP_TYPE_STACK => queue(spec),
         BPF_MAP_TYPE_TASK_STORAGE | BPF_MAP_TYPE_CGRP_STORAGE => storage(spec),
         BPF_MAP_TYPE_ARENA => arena(spec),
+        BPF_MAP_TYPE_RINGBUF | BPF_MAP_TYPE_USER_RINGBUF => ring(spec),
+        BPF_MAP_TYPE_PERF_EVENT_ARRAY => {
+            require(spec.key_size == 4 && spec.value_size == 4 && spec.max_entries != 0, Errno::EINVAL)?;
+            require(spec.flags & !(BPF_F_NUMA_NODE | ACCESS_MASK | BPF_F_PRESERVE_ELEMS) == 0, Errno::EINVAL)
+        }
         BPF_MAP_TYPE_STRUCT_OPS => {
             require(spec.key_size == 4 && spec.max_entries == 1 && spec.value_size > 0, Errno::EINVAL)
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// Bytes of data are a power of two, whole pages. Overwrite mode is left out.
+fn ring(spec: &MapSpec) -> Result<(), Errno> {
+    let whole = spec.max_entries.is_power_of_two() && spec.max_entries.is_multiple_of(4096);
+    require(spec.key_size == 0 && spec.value_size == 0 && whole, Errno::EINVAL)?;
+    require(spec.flags & !BPF_F_NUMA_NODE == 0, Errno::EINVAL)
 }
 
 /// Pages that one arena can have: 4 GiB.

@@ -46,6 +46,10 @@ impl Vm {
                 Kind::Storage(Storage::new(spec.value_size).into())
             }
             BPF_MAP_TYPE_ARENA => Kind::Arena(region.arena_create(spec.map_extra, spec.max_entries)?),
+            BPF_MAP_TYPE_RINGBUF | BPF_MAP_TYPE_USER_RINGBUF => {
+                Kind::Ring(Ring::new(region, spec.max_entries)?)
+            }
+            BPF_MAP_TYPE_PERF_EVENT_ARRAY => Kind::Empty,
             BPF_MAP_TYPE_STRUCT_OPS => Kind::Blob(vec![0; spec.value_size as usize].into()),
             _ => Kind::Hash(Hash::new(spec, spec.value_size, cpus).into()),
         })
@@ -57,8 +61,12 @@ impl Vm {
         if let Some(map) = map {
             self.drop_map_values(&map);
             self.region.object_remove(map.addr, 1);
-            if let Kind::Arena(arena) = &map.kind {
-                self.region.arena_free(arena);
+            match &map.kind {
+                Kind::Arena(arena) => self.region.arena_free(arena),
+                Kind::Ring(ring) if !self.is_running() => {
+                    self.region.release_block(ring.base(), ring.block_len());
+                }
+                _ => {}
             }
             if let Kind::Array(a) = &map.kind {
                 self.region.object_remove(a.base(), 1);
@@ -118,6 +126,7 @@ impl Vm {
         self.check_key(&map, key)?;
         match &map.kind {
             Kind::Arena(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Ring(_) | Kind::Empty => Err(Errno::ENOTSUPP),
             Kind::Queue(q) => q.borrow().peek(&self.region),
             Kind::Blob(bytes) => Ok(bytes.borrow().clone()),
             Kind::Storage(_) => Err(Errno::EBADF),
@@ -162,6 +171,11 @@ impl Vm {
         self.check_key(&map, key)?;
         if matches!(map.kind, Kind::Arena(_)) {
             return Err(Errno::EOPNOTSUPP);
+        }
+        match map.kind {
+            Kind::Ring(_) => return Err(Errno::ENOTSUPP),
+            Kind::Empty => return Err(Errno::EBADF), // no descriptor is a perf event
+            _ => {}
         }
         if value.len() != self.user_value_size(&map) {
             return Err(Errno::EINVAL);
@@ -244,6 +258,8 @@ impl Vm {
             Kind::Blob(_) if key.is_none() => Ok(vec![0; 4]),
             Kind::Blob(_) => Err(Errno::ENOENT),
             Kind::Arena(_) => Err(Errno::EOPNOTSUPP),
+            Kind::Ring(_) => Err(Errno::ENOTSUPP),
+            Kind::Empty => Err(Errno::ENOENT),
             Kind::Queue(_) => Err(Errno::EINVAL),
             Kind::Storage(_) => Err(Errno::ENOTSUPP),
         }
@@ -271,6 +287,7 @@ impl Vm {
         match &self.map(id)?.kind {
             Kind::Array(a) => a.fd()?.try_clone().ok(),
             Kind::Arena(arena) => arena.fd().try_clone().ok(),
+            Kind::Ring(ring) => ring.fd().try_clone().ok(),
             _ => None,
         }
     }
