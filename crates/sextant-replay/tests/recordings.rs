@@ -1,4 +1,6 @@
-//! The recordings of the real kernel: each matches to 99% or more. And the replayer itself: it must notice when it does not.
+//! The recordings of the real kernel. 99% is what counts as a match, but a bug of the class can hide below 1%: so each recording
+//! has the number of differences that docs/parity/kernel-replay.md explains, and no more. And the replayer itself: it must
+//! notice when something differs.
 
 use std::path::PathBuf;
 
@@ -17,25 +19,42 @@ fn recording(name: &str) -> Option<Vec<u8>> {
     }
 }
 
-fn matches(name: &str) {
+/// Replays a recording, of which so many decisions may differ.
+fn matches(name: &str, explained: u64) {
     let Some(bytes) = recording(name) else { return };
     let rec = Recording::from_zstd(&bytes).expect("a recording");
     let report = replay(rec).expect("a known scheduler");
     println!("{}", report.headline(name));
     let first = report.divergences.first().map(|d| d.text.clone()).unwrap_or_default();
     assert!(report.passed(), "{}\n{}\n{first}", report.headline(name), report.breakdown());
+    let differences = report.n() - report.m();
+    assert!(differences <= explained, "{differences} differ in {name}\n{}\n{first}", report.breakdown());
     assert!(report.n() > 4000, "{name}: only {} decisions", report.n());
 }
 
 macro_rules! recordings {
-    ($($test:ident $name:literal),* $(,)?) => { $(#[test] fn $test() { matches($name); })* };
+    ($($test:ident $name:literal $explained:literal),* $(,)?) => { $(#[test] fn $test() { matches($name, $explained); })* };
 }
 
 recordings! {
-    central_1 "central-1", central_2 "central-2", cpu0_1 "cpu0-1", cpu0_2 "cpu0-2",
-    fifo_1 "fifo-1", fifo_2 "fifo-2", fifo_4 "fifo-4", flatcg_1 "flatcg-1", flatcg_2 "flatcg-2",
-    misc_1 "misc-1", misc_2 "misc-2", simple_1 "simple-1", simple_2 "simple-2", simple_4 "simple-4",
-    trcall_1 "trcall-1", trcall_2 "trcall-2", trcall_last_2 "trcall-last-2", trcall_part_2 "trcall-part-2",
+    central_1 "central-1" 0,
+    central_2 "central-2" 7,
+    cpu0_1 "cpu0-1" 0,
+    cpu0_2 "cpu0-2" 0,
+    fifo_1 "fifo-1" 0,
+    fifo_2 "fifo-2" 0,
+    fifo_4 "fifo-4" 19,
+    flatcg_1 "flatcg-1" 0,
+    flatcg_2 "flatcg-2" 0,
+    misc_1 "misc-1" 0,
+    misc_2 "misc-2" 10,
+    simple_1 "simple-1" 0,
+    simple_2 "simple-2" 0,
+    simple_4 "simple-4" 35,
+    trcall_1 "trcall-1" 0,
+    trcall_2 "trcall-2" 0,
+    trcall_last_2 "trcall-last-2" 0,
+    trcall_part_2 "trcall-part-2" 0,
 }
 
 /// Changes one kind of line everywhere and says how many decisions of that kind no longer match.
