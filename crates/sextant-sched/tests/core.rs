@@ -226,3 +226,18 @@ fn a_dead_task_keeps_its_memory_while_it_is_referenced() {
     let q = m.fork(SCHED_NORMAL, &[0]);
     assert_eq!(m.s.t(q).addr(), addr, "the slot is used again");
 }
+
+#[test]
+fn a_task_that_exits_before_the_stopper_comes_is_not_migrated() {
+    let mut m = Machine::new(2, true);
+    let p = m.fork(SCHED_NORMAL, &[0, 1]);
+    let from = m.s.task_cpu(p);
+    let addr = m.s.t(p).addr();
+    m.enter(from.0);
+    m.s.set_cpus_allowed(p, &CpuMaskBits::one(CpuId(1 - from.0))).unwrap();
+    m.s.exit_current(from);
+    m.s.rcu_flush();
+    assert_eq!(m.s.tasks.from_addr(addr), Some(p), "its memory is still needed");
+    m.settle();
+    assert_eq!(m.s.tasks.from_addr(addr), None, "and then given back");
+}

@@ -117,18 +117,23 @@ impl Sched {
     pub fn stopper_thread(&mut self, cpu: CpuId) {
         let mut works = std::mem::take(&mut self.rqs[cpu.idx()].stop_works);
         for work in works.drain(..) {
+            let (StopWork::Migrate(p) | StopWork::Push(p)) = work;
             match work {
                 StopWork::Migrate(p) => self.migration_cpu_stop(cpu, p),
                 StopWork::Push(p) => self.push_cpu_stop(cpu, p),
             }
+            self.put_task_struct(p);
         }
         self.rqs[cpu.idx()].stop_works = works;
         self.block_current(cpu);
     }
 
-    /// `stop_one_cpu_nowait`
+    /// `stop_one_cpu_nowait`. The work holds a reference: the task may exit before migration/N comes.
     pub(super) fn queue_stop_work(&mut self, cpu: CpuId, work: StopWork) {
-        self.rqs[cpu.idx()].stop_works.push(work);
+        let (StopWork::Migrate(p) | StopWork::Push(p)) = work;
+        if self.get_task_struct(p) {
+            self.rqs[cpu.idx()].stop_works.push(work);
+        }
         if let Some(stop) = self.rqs[cpu.idx()].stop {
             self.try_to_wake_up(stop, 0);
         }

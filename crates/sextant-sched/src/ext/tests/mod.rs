@@ -5,6 +5,7 @@ mod dsq;
 mod exits;
 mod hotplug;
 mod kfuncs;
+mod model;
 mod reenq;
 mod rt;
 mod sequences;
