@@ -99,7 +99,7 @@ fn faults_read_zero_and_drop_stores() {
     let (vm, mut host) = (vm(true), TestHost::default());
     let map = arena(&vm);
     let touch = "lddw %r1, $value+0\nmov %r0, 5\nstdw [%r1+0], 9\nmov %r2, 4\nstxdw [%r1+0], %r2\nlock add [%r1+0], %r2\nldxdw %r0, [%r1+0]\nexit";
-    assert_eq!(go(&vm, &mut host, map, &touch), Ok(0));
+    assert_eq!(go(&vm, &mut host, map, touch), Ok(0));
     assert_eq!(host.printed.len(), 4);
     assert_eq!(host.printed[0], format!("ERROR: Arena WRITE access at unmapped address {USER:#x}"));
     assert_eq!(host.printed[3], format!("ERROR: Arena READ access at unmapped address {USER:#x}"));

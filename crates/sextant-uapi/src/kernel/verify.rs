@@ -25,6 +25,9 @@ pub struct Verdict {
     pub result: Result<Accepted, Rejection>,
 }
 
+/// `BPF_F_TEST_STATE_FREQ`
+const TEST_STATE_FREQ: u32 = 1 << 3;
+
 impl Kernel {
     /// From now on the verifier looks at every program that is loaded. It only keeps its verdict: the vm is safe without it.
     pub fn verify_programs(&self) {
@@ -62,6 +65,7 @@ impl Kernel {
             kernel_btf: Some(self.btf()),
             func_info: &funcs,
             line_info: &lines,
+            state_freq: a.u32(f::PROG_FLAGS) & TEST_STATE_FREQ != 0,
         });
         // The whole name; the call's own is cut to 15 bytes.
         let whole = funcs.first().zip(btf.as_ref()).map(|(func, b)| b.btf.name(func.ty).to_owned());
