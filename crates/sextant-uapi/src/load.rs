@@ -50,6 +50,8 @@ pub struct Opened {
     pub(crate) table: OpsTable,
     /// Map of a data section, as its index in libbpf's order.
     sections: BTreeMap<TypeId, usize>,
+    /// Arrays of maps whose first elements get maps of their own.
+    inner: Vec<(String, u32)>,
     warnings: Vec<String>,
 }
 
@@ -73,7 +75,8 @@ pub fn open(bytes: &[u8], options: &OpenOptions) -> Result<Opened, LoadError> {
     let tables = ops_table::tables(&btf);
     let table = ops_table::choose(&tables, options.ops.as_deref())?;
     let sections = sections(&obj);
-    let mut opened = Opened { obj, kernel, btf, facts, tables, table, sections, warnings: Vec::new() };
+    let mut opened =
+        Opened { obj, kernel, btf, facts, tables, table, sections, inner: Vec::new(), warnings: Vec::new() };
     opened.prepare();
     Ok(opened)
 }
@@ -270,8 +273,8 @@ impl Opened {
 
     fn set_map(&mut self, path: &str, rest: &str, value: &str) -> Result<(), SetError> {
         let read_only = |why: &str| SetError::ReadOnly { path: path.to_string(), why: why.to_string() };
-        let Some((name, "max_entries")) = rest.rsplit_once('.') else {
-            return Err(read_only("only map:NAME.max_entries can be"));
+        let Some((name, what @ ("max_entries" | "inner"))) = rest.rsplit_once('.') else {
+            return Err(read_only("only map:NAME.max_entries and map:NAME.inner can be"));
         };
         let kernel = self.kernel.clone();
         let names = Enumerators { object: &self.btf, kernel: kernel.btf(), nr_cpus: kernel.nr_cpus() };
@@ -281,7 +284,14 @@ impl Opened {
             let near = globals::nearest(name, all.iter().map(String::as_str));
             return Err(SetError::UnknownMap { name: name.to_string(), near });
         };
-        map.set_max_entries(count).map_err(|e| read_only(&e.to_string()))
+        if what == "max_entries" {
+            return map.set_max_entries(count).map_err(|e| read_only(&e.to_string()));
+        }
+        if map.map_type() != MapType::ArrayOfMaps {
+            return Err(read_only("only an array of maps has inner maps by number"));
+        }
+        self.inner.push((name.to_string(), count));
+        Ok(())
     }
 
     fn set_ops(&mut self, path: &str, member: &str, value: &str) -> Result<(), SetError> {
@@ -347,12 +357,15 @@ impl Opened {
         }
         self.size_exit_dump()?;
         self.kernel.set_vm(vm.clone(), ksyms);
-        let Opened { obj, kernel, btf, facts, table, sections, warnings, .. } = self;
+        let Opened { obj, kernel, btf, facts, table, sections, inner, warnings, .. } = self;
         let (loaded, messages) = print::catching(|| with_kernel(&kernel, || obj.load()));
         let mut object = loaded.map_err(|e| failure("load", &kernel, &e, messages))?;
+        let (maps, sections) = read_maps(&kernel, &object, &sections);
+        for (name, count) in inner {
+            fill_inner(&vm, &maps, &name, count)?;
+        }
         attach(&mut object, &table, &kernel)?;
         let ops = read_ops(&kernel, &table, &btf, &facts)?;
-        let (maps, sections) = read_maps(&kernel, &object, &sections);
         let other_progs = other_progs(&kernel, &object);
         with_kernel(&kernel, || drop(object));
         let globals = Globals::new(vm.clone(), btf, sections);
@@ -463,6 +476,16 @@ fn attach(object: &mut Object, table: &OpsTable, kernel: &Rc<Kernel>) -> Result<
     // The link says nothing more: the simulated machine attaches and detaches the class itself.
     with_kernel(kernel, || drop(link));
     Ok(())
+}
+
+/// New maps as the object declares them, for the first elements of an array of maps.
+fn fill_inner(vm: &Vm, maps: &BTreeMap<String, MapId>, name: &str, count: u32) -> Result<(), LoadError> {
+    let made = maps.get(name).map_or(Err(sextant_vm::Errno::ENOENT), |&map| vm.map_fill_inner(map, count));
+    made.map_err(|errno| LoadError::Load {
+        step: "load",
+        errno: Errno::from(errno).to_string(),
+        messages: vec![format!("the first {count} elements of map '{name}' could not be given maps")],
+    })
 }
 
 fn read_ops(kernel: &Kernel, table: &OpsTable, btf: &Btf, facts: &Facts) -> Result<LoadedOps, LoadError> {

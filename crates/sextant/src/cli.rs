@@ -97,7 +97,7 @@ pub struct SimArgs {
     /// Set a global of the scheduler before it is loaded (repeatable)
     ///
     /// VAR=5, VAR=0x10, VAR=true, VAR=ENUMERATOR, VAR="text"; ARR[3]=7; S.FIELD=1; ARR=[1,2,3] and ARR=[0;64] (both resize);
-    /// map:NAME.max_entries=N; ops.flags=SCX_OPS_SWITCH_PARTIAL|…; ops.timeout_ms=5000. @cpus stands for the number of CPUs.
+    /// map:NAME.max_entries=N; map:NAME.inner=N; ops.flags=SCX_OPS_SWITCH_PARTIAL|…; ops.timeout_ms=5000. @cpus stands for the number of CPUs.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub sets: Vec<String>,
 

@@ -68,3 +68,38 @@ fn selftest_enq_last_no_enq_fails() {
     assert_eq!(exit["kind"], "ERROR");
     assert_eq!(exit["msg"], "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented");
 }
+
+/// Objects in a tree, storage of cgroups; the globals are its loader's.
+#[test]
+fn scx_flatcg() {
+    runs_ten_seconds(
+        "examples",
+        "scx_flatcg",
+        &["--set", "nr_cpus=@cpus", "--set", "cgrp_slice_ns=20000000"],
+    );
+}
+
+/// Everything it keeps per task is in an arena.
+#[test]
+fn scx_sdt() {
+    runs_ten_seconds("examples", "scx_sdt", &[]);
+}
+
+/// An array of queues, a pair of CPUs each. Its loader's batch of 20 ms is out of question: the machine's clock starts at 0, and the
+/// scheduler takes a start time of 0 for long ago.
+#[test]
+fn scx_pair() {
+    let Some(object) = kernel_object("examples", "scx_pair") else { return };
+    let set = [
+        "map:pair_ctx.max_entries=4",
+        "map:cgrp_q_arr.inner=4096",
+        "nr_cpu_ids=@cpus",
+        "pair_batch_dur_ns=100",
+        "pair_cpu=[4,5,6,7,0,1,2,3]",
+        "pair_id=[0,1,2,3,0,1,2,3]",
+        "in_pair_idx=[0,0,0,0,1,1,1,1]",
+    ];
+    let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+    let doc = sim_json(&[&[&*object, "mixed", "--duration", "5s"], &*args].concat());
+    assert_eq!(doc["exit"]["kind"], "UNREG", "{:#}", doc["exit"]);
+}

@@ -214,6 +214,18 @@ impl Vm {
         self.elem_update(map, key, &inner.addr.to_le_bytes(), flags, 0)
     }
 
+    /// Gives the first `count` elements of an ARRAY_OF_MAPS new maps like the one it was created with. EINVAL for another map,
+    /// E2BIG when it has fewer elements; or as [`Vm::map_create`].
+    pub fn map_fill_inner(&self, id: MapId, count: u32) -> Result<(), Errno> {
+        let map = self.map_for_write(id)?;
+        let template = map.spec.inner.and_then(|id| self.map(id)).ok_or(Errno::EINVAL)?;
+        for index in 0..count {
+            let inner = self.map_create(&template.spec)?;
+            self.update_inner(&map, &index.to_le_bytes(), &inner.0.to_le_bytes(), BPF_ANY)?;
+        }
+        Ok(())
+    }
+
     /// BPF_MAP_DELETE_ELEM.
     pub fn map_delete(&self, id: MapId, key: &[u8]) -> Result<(), Errno> {
         let map = self.map_for_write(id)?;
