@@ -13,8 +13,6 @@ use super::{Kernel, MapObject, ProgType};
 use crate::attr::{Attr, prog_load as f};
 use crate::user;
 
-/// `BPF_F_TEST_STATE_FREQ`
-const TEST_STATE_FREQ: u32 = 1 << 3;
 /// `BPF_F_RDONLY_PROG`
 const RDONLY_PROG: u32 = 1 << 7;
 
@@ -61,7 +59,6 @@ impl Kernel {
             relocs: &image.relocs,
             kind,
             sleepable,
-            state_freq: a.u32(f::PROG_FLAGS) & TEST_STATE_FREQ != 0,
             maps: &maps,
             read_only: &read_only,
             btf: btf.as_ref().map(|b| &b.btf),
