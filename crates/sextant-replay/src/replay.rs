@@ -20,7 +20,7 @@ use sextant_abi::{CpuId, Ns};
 use sextant_sched::cgroup::CgroupId;
 use sextant_sched::ext::events::EVENTS;
 use sextant_sched::ext::replay::DsqName;
-use sextant_sched::sched::{Config, Costs, KMem};
+use sextant_sched::sched::{Config, Costs, new_kmem};
 use sextant_sched::{Sched, TaskAttr, TaskId};
 
 use crate::env;
@@ -53,6 +53,9 @@ pub enum ReplayError {
         "a check of the class failed ({0}): the recording lacks events (see its `stats` header lines), or the class has a bug"
     )]
     Inconsistent(String),
+    /// No address space for the kernel's memory.
+    #[error("the host gives no memory for the emulated kernel (errno {0})")]
+    Memory(i32),
 }
 
 /// Replays a recording. A recording with holes leads the class where no kernel could be, so its checks may fail.
@@ -68,7 +71,7 @@ fn run(rec: Recording) -> Result<Report, ReplayError> {
     let table = schedulers::table(&rec).ok_or_else(|| ReplayError::Scheduler(rec.sched.clone()))?;
     let rec = Rc::new(rec);
     let cfg = Config { nr_cpus: rec.cpus, hz: 250, costs: Costs::default() };
-    let mut s = Sched::new(cfg, Rc::new(KMem::new()));
+    let mut s = Sched::new(cfg, new_kmem().map_err(ReplayError::Memory)?);
     s.replay_begin();
     let items = item::items(&rec);
     let r = Rc::new_cyclic(|this: &Weak<Replay>| {
