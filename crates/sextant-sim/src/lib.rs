@@ -4,6 +4,7 @@
 //! `get_prandom`, start offsets and the noise on costs, nothing else.
 #![forbid(unsafe_code)]
 
+pub mod check;
 mod config;
 pub mod cost;
 mod interp;

@@ -20,6 +20,7 @@ use sextant_sched::ext::EnableState;
 use sextant_sched::sched::KMem;
 use sextant_sched::{Class, Config, Ops, Request, Sched, TaskId, TimerId, Work};
 
+use crate::check::Checkers;
 use crate::config::{Ended, EventSink, Outcome, SimConfig, SimError, check};
 use crate::cost::{CLASS, MACHINE, MachineCosts};
 use crate::interp::{Doing, Program};
@@ -124,6 +125,8 @@ pub struct Simulation {
     ended_at: Ns,
     entries: u64,
     spare_requests: Vec<Request>,
+    /// Watch every event.
+    checkers: Option<Checkers>,
 }
 
 impl Simulation {
@@ -170,7 +173,11 @@ impl Simulation {
             helper,
             ended_at: Ns::ZERO,
             entries: 0,
+            checkers: None,
         };
+        if sim.config.check || cfg!(debug_assertions) {
+            sim.watch(None, sim.replay());
+        }
         sim.next_pid = first_pid + sim.starts.len() as i32;
         sim.make_cgroups()?;
         sim.arm_script();
@@ -178,6 +185,22 @@ impl Simulation {
             sim.queue.arm(start_slot, start.at);
         }
         Ok(sim)
+    }
+
+    /// Has the run watched by all checkers, or by the one of that name; `run` says in a failure what was run and how to
+    /// run it again. Before `attach`.
+    pub fn watch(&mut self, only: Option<&str>, run: String) {
+        self.checkers = Some(Checkers::new(only, run));
+    }
+
+    /// What this run is, and how to repeat it.
+    fn replay(&self) -> String {
+        let SimConfig { nr_cpus, seed, ideal, .. } = self.config;
+        let (name, ideal) = (&self.workload.name, if ideal { " --ideal" } else { "" });
+        format!(
+            "workload {name:?}, {nr_cpus} CPUs, seed {seed}\n\
+             replay: sextant sim SCHEDULER {name} --cpus {nr_cpus} --seed {seed}{ideal} (debug build), or the test that did it"
+        )
     }
 
     /// The virtual time at which a run ends if the tasks have not exited before.
@@ -224,6 +247,9 @@ impl Simulation {
         for cpu in (0..self.config.nr_cpus).map(CpuId) {
             self.sched.enter(cpu, now);
             self.sched.account_curr(cpu);
+        }
+        if let Some(checkers) = &mut self.checkers {
+            checkers.finished(now, &self.sched);
         }
         let (mut tasks, system_tasks): (Vec<_>, Vec<_>) =
             self.stats.results(now, &self.sched).into_iter().partition(|r| r.spec.is_some());
@@ -418,6 +444,9 @@ impl Simulation {
     fn leave_kernel(&mut self, cpu: CpuId, sink: &mut dyn EventSink) {
         self.return_to_user(cpu);
         self.drain_events(sink);
+        if let Some(checkers) = &mut self.checkers {
+            checkers.settled(self.sched.now, &self.sched);
+        }
         self.sched.rcu_flush();
     }
 
@@ -425,6 +454,9 @@ impl Simulation {
         let mut events = std::mem::take(&mut self.sched.events);
         for (t, cpu, ev) in &events {
             self.stats.event(*t, ev, &self.sched);
+            if let Some(checkers) = &mut self.checkers {
+                checkers.event(*t, *cpu, ev, &self.sched);
+            }
             sink.event(*t, *cpu, ev, &self.sched);
         }
         events.clear();

@@ -19,6 +19,7 @@ pub mod events;
 mod exit;
 mod idle;
 mod insert;
+mod inspect;
 mod kfunc;
 mod kick;
 mod lifecycle;
