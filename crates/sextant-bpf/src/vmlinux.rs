@@ -18,6 +18,22 @@ use crate::btf::{Btf, Builder, Enumerator, IntEncoding, Kind, Member, Param, Str
 /// Functions that programs beside struct_ops attach to (fentry), with their kernel prototypes.
 const ATTACH_POINTS: &[(&str, FuncProto)] = &[("bpf_scx_reg", FuncProto { ret: INT, params: REG_PARAMS })];
 
+/// Tracepoints that programs attach to (tp_btf): the typedef of what the kernel calls for each; the first argument is the
+/// kernel's own.
+const TRACEPOINTS: &[(&str, TypeRef)] =
+    &[("btf_trace_sched_switch", TypeRef::Ptr(&TypeRef::Func(&SCHED_SWITCH)))];
+
+static SCHED_SWITCH: FuncProto = FuncProto {
+    ret: TypeRef::Void,
+    params: &[
+        AbiParam { name: "__data", ty: TypeRef::Ptr(&TypeRef::Void) },
+        AbiParam { name: "preempt", ty: TypeRef::Int("_Bool", 1, AbiInt::Bool) },
+        AbiParam { name: "prev", ty: TypeRef::Ptr(&TypeRef::Struct("task_struct")) },
+        AbiParam { name: "next", ty: TypeRef::Ptr(&TypeRef::Struct("task_struct")) },
+        AbiParam { name: "prev_state", ty: TypeRef::Int("unsigned int", 4, AbiInt::Unsigned) },
+    ],
+};
+
 const INT: TypeRef = TypeRef::Int("int", 4, AbiInt::Signed);
 const REG_PARAMS: &[AbiParam] = &[
     AbiParam { name: "kdata", ty: TypeRef::Ptr(&TypeRef::Void) },
@@ -44,6 +60,10 @@ impl Vmlinux {
         let kfuncs = enc.kfuncs(has_kfunc);
         for (name, proto) in ATTACH_POINTS {
             enc.func(name, proto);
+        }
+        for (name, func) in TRACEPOINTS {
+            let func = enc.ty(*func);
+            enc.out.add(name, Kind::Typedef(func));
         }
         for name in COMPAT_MARKERS {
             enc.func(name, &FuncProto { ret: TypeRef::Void, params: &[] });

@@ -43,6 +43,13 @@ pub trait Ops {
     /// `bpf_scx_reg` is entered: programs attached to that function run. Before `init`, and nothing is attached yet.
     fn reg(&self, s: &mut Sched) {}
 
+    /// Whether `sched_switch` is to be called.
+    fn traces_sched_switch(&self) -> bool {
+        false
+    }
+    /// The tracepoint: `prev` is about to leave the CPU for `next`; `preempt` if it did not block.
+    fn sched_switch(&self, s: &mut Sched, preempt: bool, prev: TaskId, next: TaskId) {}
+
     /// ops.select_cpu: a CPU number, validated by the class.
     fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {
         prev_cpu.0 as i32

@@ -10,7 +10,7 @@ use sextant_sched::Ops;
 use sextant_sched::bpf::{BpfOps, has_kfunc};
 use sextant_sched::ops::OpsParams;
 use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, open};
-use sextant_vm::Vm;
+use sextant_vm::{ProgId, Vm};
 
 use crate::source::Source;
 use crate::status::{Failure, Status};
@@ -70,8 +70,12 @@ fn bind(loaded: &Loaded) -> BpfOps {
         calls_switch_all: ops.calls_switch_all,
     };
     let progs: Vec<_> = ops.progs.iter().map(|(&op, &prog)| (op, prog)).collect();
-    let reg = loaded.other_progs.iter().filter(|prog| prog.section == "fentry/bpf_scx_reg");
-    BpfOps::new(loaded.vm.clone(), params, &progs).with_reg_progs(reg.filter_map(|prog| prog.id).collect())
+    let on = |section: &str| -> Vec<ProgId> {
+        loaded.other_progs.iter().filter(|prog| prog.section == section).filter_map(|prog| prog.id).collect()
+    };
+    BpfOps::new(loaded.vm.clone(), params, &progs)
+        .with_reg_progs(on("fentry/bpf_scx_reg"))
+        .with_switch_progs(on("tp_btf/sched_switch"))
 }
 
 /// Why an object was not opened or loaded, with the exit status.

@@ -1,4 +1,4 @@
-//! The BPF core around a scheduler: owned objects in a tree, an arena with globals, iterators, programs on bpf_scx_reg; compiled
+//! The BPF core around a scheduler: owned objects in a tree, an arena with globals, iterators, programs on bpf_scx_reg and sched_switch; compiled
 //! against the header that `sextant header` prints.
 
 mod support;
@@ -41,6 +41,7 @@ fn objects_arenas_iterators_and_the_attach_hook() {
         let run =
             sextant(&[&["sim", &object, "mixed", "--duration", "50ms", "--json"], more].concat()).expect(0);
         assert_eq!(run.json()["exit"]["kind"], "UNREG", "{:#}", run.json()["exit"]);
+        assert!(!run.stderr.contains("odd"), "{}", run.stderr);
         assert!(run.stderr.contains("sum 44850"), "{}", run.stderr);
         // The arena's pages are freed when the sum is known: reading them again is reported, and reads 0.
         assert!(run.stderr.contains("ERROR: Arena READ access at unmapped address 0x1"), "{}", run.stderr);

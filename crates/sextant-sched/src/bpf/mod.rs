@@ -38,6 +38,8 @@ pub struct BpfOps {
     progs: [Option<ProgId>; Op::COUNT],
     /// fentry programs on `bpf_scx_reg`.
     reg_progs: Vec<ProgId>,
+    /// tp_btf programs on `sched_switch`.
+    switch_progs: Vec<ProgId>,
     handlers: Vec<Option<Handler>>,
     stats: [Cell<(u64, u64)>; Op::COUNT],
     /// Kernel objects whose addresses ops get as arguments.
@@ -65,6 +67,7 @@ impl BpfOps {
             params,
             progs: table,
             reg_progs: Vec::new(),
+            switch_progs: Vec::new(),
             handlers,
             stats: std::array::from_fn(|_| Cell::new((0, 0))),
             cpumasks: RefCell::default(),
@@ -76,6 +79,12 @@ impl BpfOps {
     /// Adds programs that run when the kernel enters `bpf_scx_reg`, that is, at the attach before anything else.
     pub fn with_reg_progs(mut self, progs: Vec<ProgId>) -> Self {
         self.reg_progs = progs;
+        self
+    }
+
+    /// Adds programs on the tracepoint `sched_switch`.
+    pub fn with_switch_progs(mut self, progs: Vec<ProgId>) -> Self {
+        self.switch_progs = progs;
         self
     }
 

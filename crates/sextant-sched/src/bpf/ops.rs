@@ -102,6 +102,19 @@ impl Ops for BpfOps {
         }
     }
 
+    fn traces_sched_switch(&self) -> bool {
+        !self.switch_progs.is_empty()
+    }
+
+    fn sched_switch(&self, s: &mut Sched, preempt: bool, prev: TaskId, next: TaskId) {
+        let state = s.tasks[prev].ts.__state().get(&*s.mem);
+        let state = if preempt { 0 } else { u64::from(state) };
+        let ctx = [preempt.into(), self.addr(s, prev), self.addr(s, next), state];
+        for &prog in &self.switch_progs {
+            self.run(s, |vm, host| vm.run(prog, &ctx, host).map(|run| (run.r0, run.insns)));
+        }
+    }
+
     fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {
         let p = self.addr(s, p);
         self.call(s, Op::SelectCpu, &[p, prev_cpu.0.into(), wake_flags]) as i32

@@ -96,6 +96,11 @@ impl Sched {
     }
 
     fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
+        if self.ext.traces_switch
+            && let Some(ops) = self.ext.ops.clone()
+        {
+            ops.sched_switch(self, !blocked, prev, next);
+        }
         let mem = &*self.mem;
         let (prev_ts, next_ts) = (self.tasks[prev].ts, self.tasks[next].ts);
         let count = if blocked { prev_ts.nvcsw() } else { prev_ts.nivcsw() };

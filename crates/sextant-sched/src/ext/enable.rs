@@ -118,6 +118,7 @@ impl Sched {
         e.stats = [0; EventId::COUNT];
         (e.exit_kind, e.exit_info, e.exit_flags, e.exit_work) = (ExitKind::None, None, 0, None);
         (e.aborting, e.disable_pending, e.dead, e.nr_rejected) = (false, false, false, 0);
+        e.traces_switch = ops.traces_sched_switch();
         e.ops = Some(ops);
         for rq in &mut self.rqs {
             rq.ext.cpuperf_target = SCX_CPUPERF_ONE;

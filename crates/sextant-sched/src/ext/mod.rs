@@ -102,6 +102,8 @@ pub struct Ext {
     pub(crate) distribute_prev: Vec<u32>,
     pub(crate) tids: Vec<lifecycle::TidChunk>,
     pub(crate) tid_cursor: u64,
+    /// The scheduler has programs on the sched_switch tracepoint.
+    pub(crate) traces_switch: bool,
     pub(crate) dump: Option<dump::DumpBuf>,
     pub(crate) nr_rejected: u64,
     pub(crate) hotplug_seq: u64,
@@ -143,6 +145,7 @@ impl Ext {
             distribute_prev: vec![0; nr_cpus as usize],
             tids: vec![lifecycle::TidChunk::default(); nr_cpus as usize],
             tid_cursor: 1,
+            traces_switch: false,
             dump: None,
             nr_rejected: 0,
             hotplug_seq: 0,

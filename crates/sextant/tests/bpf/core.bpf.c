@@ -61,6 +61,7 @@ struct elem {
 int __arena counter = 40;
 struct elem __arena *__arena list;
 
+volatile u64 switches, odd_switches;
 volatile u64 seen_tasks, seen_cgroups, calls, sum;
 
 #define CHECK(cond)                                              \
@@ -182,8 +183,19 @@ int BPF_PROG(core_reg)
 	return 0;
 }
 
+SEC("tp_btf/sched_switch")
+int BPF_PROG(core_switch, bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state)
+{
+	switches++;
+	if (prev->pid == next->pid || prev->pid != bpf_get_current_task_btf()->pid || (preempt && prev_state))
+		odd_switches++;
+	return 0;
+}
+
 void BPF_STRUCT_OPS(core_exit, struct scx_exit_info *ei)
 {
+	if (odd_switches || switches < 20)
+		bpf_printk("%llu of %llu switches are odd", odd_switches, switches);
 	bpf_printk("tasks %llu cgroups %llu sum %llu", seen_tasks, seen_cgroups, sum);
 }
 
