@@ -41,8 +41,10 @@ trait Checker {
     }
 }
 
+type Begin = fn() -> Box<dyn Checker>;
+
 /// The names, and how each begins.
-const ALL: [(&str, fn() -> Box<dyn Checker>); 7] = [
+const ALL: [(&str, Begin); 7] = [
     ("lost", || Box::<lost::Lost>::default()),
     ("one-cpu", || Box::<one_cpu::OneCpu>::default()),
     ("affinity", || Box::<affinity::Affinity>::default()),
