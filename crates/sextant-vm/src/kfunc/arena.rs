@@ -9,8 +9,8 @@ use crate::region::Arena;
 
 type Ret = Result<u64, TrapKind>;
 
-/// NUMA_NO_NODE, and the only node.
-const NODES: std::ops::RangeInclusive<i32> = -1..=0;
+/// NUMA_NO_NODE, and what a node can be (MAX_NUMNODES): memory here has no node.
+const NODES: std::ops::RangeInclusive<i32> = -1..=1023;
 
 fn arena(exec: &Exec<'_>, map: u64) -> Result<Rc<Arena>, TrapKind> {
     match exec.vm.map_by_addr(map).as_deref().map(|map| &map.kind) {
