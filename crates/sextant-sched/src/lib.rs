@@ -23,6 +23,7 @@ pub mod rq;
 pub mod rt;
 pub mod sched;
 pub mod task;
+pub mod topology;
 
 #[cfg(feature = "bpf")]
 pub mod bpf;

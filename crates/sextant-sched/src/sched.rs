@@ -11,6 +11,7 @@ use crate::ext::Ext;
 use crate::probe::Probe;
 use crate::rq::Rq;
 use crate::task::{TaskId, TaskTable};
+use crate::topology::Topology;
 
 /// The memory kernel objects live in: the vm's region, or a plain vector without the `bpf` feature.
 #[cfg(feature = "bpf")]
@@ -127,6 +128,8 @@ pub struct Sched {
     pub next_pid: i32,
     /// Root of the cgroup v2 hierarchy: id 1, level 0.
     pub root: RootCgroup,
+    /// Which CPUs share what.
+    pub topology: Topology,
     /// All cgroups.
     pub cgroups: CgroupTable,
     /// Tasks whose last reference is gone; freed by `rcu_flush`.

@@ -1,6 +1,7 @@
 //! What goes into a run and what comes out: configuration, errors, the sink of events, the outcome.
 
 use sextant_abi::{CpuId, Ns};
+use sextant_sched::topology::Shape;
 use sextant_sched::{CgroupError, Event, Sched};
 
 use crate::interp::find_busy_loop;
@@ -13,6 +14,8 @@ use crate::workload::{SpecId, Workload};
 pub struct SimConfig {
     /// CPUs, 1..=8192.
     pub nr_cpus: u32,
+    /// What shares cores, caches and nodes; None: one node, one cache, no SMT. Must have `nr_cpus` CPUs.
+    pub machine: Option<Shape>,
     /// Drives `get_prandom`, start offsets and cost noise, nothing else.
     pub seed: u64,
     /// No start offsets, no costs, no noise.
@@ -25,7 +28,7 @@ pub struct SimConfig {
 
 impl Default for SimConfig {
     fn default() -> Self {
-        Self { nr_cpus: 8, seed: 1, ideal: false, duration: None, check: false }
+        Self { nr_cpus: 8, machine: None, seed: 1, ideal: false, duration: None, check: false }
     }
 }
 
@@ -35,6 +38,14 @@ pub enum SimError {
     /// Number of CPUs out of range.
     #[error("{0} CPUs: a machine has 1 to 8192")]
     NrCpus(u32),
+    /// A shape of another size.
+    #[error("a machine of {nr_cpus} CPUs cannot be {shape:?}")]
+    Shape {
+        /// As given.
+        shape: Shape,
+        /// As given.
+        nr_cpus: u32,
+    },
     /// An affinity without any existing CPU.
     #[error("task \"{task}\": none of its cpus {cpus:?} exists on a machine of {nr_cpus} CPUs")]
     Affinity {
@@ -136,6 +147,9 @@ pub(crate) fn check(config: &SimConfig, workload: &Workload) -> Result<(), SimEr
     let nr_cpus = config.nr_cpus;
     if !(1..=8192).contains(&nr_cpus) {
         return Err(SimError::NrCpus(nr_cpus));
+    }
+    if let Some(shape) = config.machine.filter(|shape| shape.nr_cpus() != Some(nr_cpus)) {
+        return Err(SimError::Shape { shape, nr_cpus });
     }
     for spec in &workload.tasks {
         let lists = std::iter::once(&spec.cpus).chain(spec.phases.iter().map(|p| &p.cpus));

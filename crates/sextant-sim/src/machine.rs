@@ -135,6 +135,9 @@ impl Simulation {
         check(&config, workload)?;
         let (class_costs, costs) = if config.ideal { Default::default() } else { (CLASS, MACHINE) };
         let mut sched = Sched::new(Config { nr_cpus: config.nr_cpus, hz: HZ, costs: class_costs }, mem);
+        if let Some(shape) = config.machine {
+            sched.set_topology(shape);
+        }
         let helper = populate(&mut sched);
         let first_pid = sched.next_pid;
         let mut seed = SplitMix(config.seed);

@@ -189,6 +189,7 @@ fn a_pinned_task_stays() {
         assert!(out.tasks[0].run_ns > 100_000_000);
         out.tasks[0].migrations
     };
-    assert!(migrations(true) <= 1, "before it first ran");
-    assert!(migrations(false) > 10);
+    let pinned = migrations(true);
+    assert!(pinned <= 1, "{pinned} of them before it first ran");
+    assert!(migrations(false) > 3);
 }

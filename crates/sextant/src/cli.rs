@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use sextant_abi::Ns;
 
-use crate::duration;
+use crate::{duration, shape};
+use sextant_sched::topology::Shape;
 
 /// Most CPUs a machine can have (NR_CPUS of Debian's x86-64 kernel).
 pub const MAX_CPUS: u32 = 8192;
@@ -18,6 +19,18 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// What follows from other arguments: a machine's shape says how many CPUs it has.
+    pub fn resolve(mut self) -> Self {
+        if let Command::Sim(args) = &mut self.command
+            && let Some(nr_cpus) = args.machine.and_then(|shape| shape.nr_cpus())
+        {
+            args.cpus = nr_cpus;
+        }
+        self
+    }
 }
 
 const STATUS_HELP: &str = "\
@@ -69,6 +82,13 @@ pub struct SimArgs {
     /// CPUs of the machine
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
     pub cpus: u32,
+
+    /// Shape of the machine instead of a number of CPUs: nodes=2,llcs=4,cores=8,threads=2 has 128 CPUs
+    ///
+    /// NUMA nodes, last-level caches in each node, cores in each cache, threads in each core; what is left out is 1. Threads of a core
+    /// have neighbouring numbers, and so on outwards.
+    #[arg(long, value_name = "SHAPE", conflicts_with = "cpus", value_parser = shape::parse)]
+    pub machine: Option<Shape>,
 
     /// Virtual time to run, such as 2s, 1.5s or 500ms [default: the workload's, else 10s]
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]

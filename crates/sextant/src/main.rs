@@ -15,6 +15,7 @@ mod interrupt;
 mod list;
 mod object;
 mod scheduler;
+mod shape;
 mod sim;
 mod sink;
 mod source;
@@ -31,7 +32,7 @@ use cli::{Cli, Command};
 use status::{Failure, Status};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse().resolve();
     log_to_stderr();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = run(&cli, &mut out).and_then(|status| {

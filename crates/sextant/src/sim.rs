@@ -85,6 +85,7 @@ fn config(args: &SimArgs, workload: &Workload) -> SimConfig {
     }
     SimConfig {
         nr_cpus: args.cpus,
+        machine: args.machine,
         seed: args.seed,
         ideal: args.ideal,
         duration: Some(args.duration.or(workload.duration).unwrap_or(DEFAULT_DURATION)),
@@ -97,6 +98,12 @@ fn about(args: &SimArgs) -> Vec<String> {
     vec![
         format!("scheduler {}", args.scheduler),
         format!("workload {}", args.workload),
+        match args.machine {
+            Some(s) => {
+                format!("machine nodes={},llcs={},cores={},threads={}", s.nodes, s.llcs, s.cores, s.threads)
+            }
+            None => "machine flat".into(),
+        },
         format!("cpus {}, seed {}{}", args.cpus, args.seed, if args.ideal { ", ideal" } else { "" }),
     ]
 }

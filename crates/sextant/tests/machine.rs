@@ -40,6 +40,21 @@ fn selftest_hotplug() {
     }
 }
 
+/// Picks stay in the task's node, the node's idle mask is right, each node has its own queue: the object checks itself. The two
+/// names are what its own program takes from the kernel's BTF.
+#[test]
+fn selftest_numa() {
+    let Some(object) = kernel_object("selftests", "numa") else { return };
+    let args = ["mixed", "--duration", "5s", "--machine", "nodes=2,llcs=2,cores=2,threads=2"];
+    let set =
+        ["--set", "__COMPAT_SCX_PICK_IDLE_IN_NODE=2", "--set", "ops.flags=SCX_OPS_BUILTIN_IDLE_PER_NODE"];
+    let run = sextant(&[&["sim", &object, "--json"], &args[..], &set[..]].concat()).expect(0);
+    let doc = run.json();
+    assert_eq!(doc["exit"]["kind"], "UNREG", "{:#}", doc["exit"]);
+    assert_eq!(doc["cpus"], 16, "2 x 2 x 2 x 2");
+    assert!(doc["tasks"].as_array().expect("tasks").iter().all(|t| t["run_ns"].as_u64() > Some(0)));
+}
+
 /// `maximal` has every cgroup op: each is called for what happens, as often as it happens.
 #[test]
 fn selftest_maximal_sees_cgroups() {

@@ -16,6 +16,7 @@ use crate::rq::Rq;
 use crate::rt::{RtEntity, RtRq};
 use crate::sched::{Config, KMem, Sched};
 use crate::task::{Class, OnRq, Task, TaskAttr, TaskId, TaskTable};
+use crate::topology::Topology;
 
 /// Objects that every task shares.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,7 @@ impl Sched {
             idle_cpus: CpuMaskBits::first_n(nr_cpus),
             fair_nr_waiting: 0,
             next_pid: 1000,
+            topology: Topology::flat(nr_cpus),
             cgroups: CgroupTable::new(&root),
             root,
             rcu_pending: Vec::new(),

@@ -52,6 +52,7 @@ impl Sched {
         self.update_rq_clock(cpu);
         self.rq_offline_scx(cpu);
         self.set_rq_online(cpu, false);
+        self.update_spans(cpu, false);
         self.handle_hotplug(cpu, false);
         self.resched_curr(cpu);
         Ok(())
@@ -85,6 +86,7 @@ impl Sched {
         self.update_rq_clock(cpu);
         // The domains are rebuilt before the scheduler is told.
         self.set_rq_online(cpu, true);
+        self.update_spans(cpu, true);
         self.rqs[cpu.idx()].ext.flags.insert(RqFlags::ONLINE);
         self.handle_hotplug(cpu, true);
         self.resched_curr(cpu);
@@ -113,6 +115,9 @@ impl Sched {
         self.ext.hotplug_seq += 1;
         if self.ext.ops.is_none() || self.ext.dead {
             return;
+        }
+        if self.ext.enabled {
+            self.update_selcpu_topology(self.idle_per_node());
         }
         match online {
             true if self.ext.has(Op::CpuOnline) => self.op_cpu_online(cpu),

@@ -96,7 +96,7 @@ impl Sched {
 
     /// Without ops.select_cpu: an idle CPU found by default gets the task on its local DSQ.
     fn select_task_rq_dfl(&mut self, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> CpuId {
-        let found = self.select_cpu_dfl(p, prev_cpu, wake_flags, None);
+        let found = self.select_cpu_dfl(p, prev_cpu, wake_flags, None, 0);
         let cpu = if found < 0 { prev_cpu } else { CpuId(found as u32) };
         if found >= 0 {
             self.ext.add_event(EventId::RefillSliceDfl, 1);

@@ -1,7 +1,6 @@
 //! Dispatch queues: FIFO or ordered by vtime, built in (local, bypass, global) or made by the scheduler.
 //!
-//! All DSQs are in one table. With N CPUs the indices are: `0..N` local, `N..2N` bypass, then one global per node (one
-//! node so far), then user DSQs, found by id. A task is on at most one DSQ; the list is always in serving order, the tree
+//! All DSQs are in one table. With N CPUs the indices are: `0..N` local, `N..2N` bypass, then one global per node, then user DSQs, found by id. A task is on at most one DSQ; the list is always in serving order, the tree
 //! exists beside it while tasks are queued by vtime. Insertion is O(1) for FIFO and O(log n) for vtime, removal likewise.
 
 use std::collections::HashMap;
@@ -87,6 +86,8 @@ pub(crate) struct DsqTable {
     pub dsqs: Vec<Dsq>,
     pub cursors: Vec<Cursor>,
     nr_cpus: u32,
+    nr_nodes: u32,
+    cpus_per_node: u32,
     /// Only looked up, never walked.
     user: HashMap<u64, DsqIdx, BuildHasherDefault<IdHasher>>,
     free: Vec<DsqIdx>,
@@ -102,9 +103,17 @@ impl DsqTable {
             dsqs: local.chain(bypass).chain(global).collect(),
             cursors: Vec::new(),
             nr_cpus,
+            nr_nodes: 1,
+            cpus_per_node: nr_cpus,
             user: HashMap::default(),
             free: Vec::new(),
         }
+    }
+
+    /// The machine has several nodes (before there are user DSQs).
+    pub fn set_nodes(&mut self, nr_nodes: u32, cpus_per_node: u32) {
+        (self.nr_nodes, self.cpus_per_node) = (nr_nodes, cpus_per_node);
+        self.dsqs.resize_with((2 * self.nr_cpus + nr_nodes) as usize, || Dsq::new(DsqId::GLOBAL, None));
     }
 
     /// The local DSQ of a CPU.
@@ -118,8 +127,9 @@ impl DsqTable {
     }
 
     /// The global DSQ of the node of a CPU.
-    pub fn global(&self, _cpu: CpuId) -> DsqIdx {
-        DsqIdx(2 * self.nr_cpus)
+    pub fn global(&self, cpu: CpuId) -> DsqIdx {
+        let node = if self.nr_nodes == 1 { 0 } else { cpu.0 / self.cpus_per_node };
+        DsqIdx(2 * self.nr_cpus + node)
     }
 
     /// The user DSQ with that id.
@@ -161,7 +171,7 @@ impl DsqTable {
         self.user.clear();
         self.free.clear();
         self.cursors.clear();
-        self.dsqs.truncate(2 * self.nr_cpus as usize + 1);
+        self.dsqs.truncate((2 * self.nr_cpus + self.nr_nodes) as usize);
     }
 }
 

@@ -3,7 +3,7 @@
 //! One file per subject, functions named as in the kernel. An entry point is atomic, so what the kernel does under locks,
 //! with retries when a race is lost, is one step here; `ops_state` and qseq remain because nested ops can see them.
 //!
-//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: LLC/NUMA/SMT branches, bypass load balancing,
+//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: bypass load balancing,
 //! core-sched, sub-schedulers, the cid form.
 
 mod bypass;
@@ -45,6 +45,7 @@ pub use events::EventId;
 pub use kfunc::iter::DsqIter;
 
 use crate::ops::{Op, Ops};
+use crate::topology::SelcpuTopology;
 
 /// `enum scx_enable_state`
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +99,9 @@ pub struct Ext {
     /// Built-in idle tracking is on.
     pub(crate) builtin_idle: bool,
     pub(crate) masks: Option<idle::Masks>,
+    /// Idle masks by node (SCX_OPS_BUILTIN_IDLE_PER_NODE).
+    pub(crate) node_masks: Vec<idle::IdleSet>,
+    pub(crate) selcpu: SelcpuTopology,
     /// Per CPU: what `any_and_distribute` gave last.
     pub(crate) distribute_prev: Vec<u32>,
     pub(crate) tids: Vec<lifecycle::TidChunk>,
@@ -142,6 +146,8 @@ impl Ext {
             ctx: call::OpCtx::default(),
             builtin_idle: false,
             masks: None,
+            node_masks: Vec::new(),
+            selcpu: SelcpuTopology::default(),
             distribute_prev: vec![0; nr_cpus as usize],
             tids: vec![lifecycle::TidChunk::default(); nr_cpus as usize],
             tid_cursor: 1,

@@ -101,13 +101,16 @@ impl Sched {
         self.cfg.nr_cpus
     }
 
-    /// `scx_bpf_nr_node_ids`: one node.
+    /// `scx_bpf_nr_node_ids`
     pub fn kf_scx_bpf_nr_node_ids(&self) -> u32 {
-        1
+        self.topology.shape().nodes
     }
 
-    /// `scx_bpf_cpu_node`: 0; -1 and an error for a bad number.
+    /// `scx_bpf_cpu_node`: the CPU's node; -1 and an error for a bad number.
     pub fn kf_scx_bpf_cpu_node(&mut self, cpu: i32) -> i32 {
-        if self.has_sched() && self.scx_cpu_valid(cpu, "").is_some() { 0 } else { -1 }
+        if !self.has_sched() {
+            return -1;
+        }
+        self.scx_cpu_valid(cpu, "").map_or(-1, |cpu| self.topology.node_of(cpu) as i32)
     }
 }

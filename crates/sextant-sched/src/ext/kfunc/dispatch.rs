@@ -160,7 +160,8 @@ impl Sched {
 
     /// `scx_bpf_create_dsq`: an empty user DSQ on `node` (-1 for any); 0 or -errno.
     pub fn kf_scx_bpf_create_dsq(&mut self, dsq: DsqId, node: i32) -> i32 {
-        if !(-1..1).contains(&node) || dsq.is_builtin() {
+        let nr_nodes = self.topology.shape().nodes as i32;
+        if !(-1..nr_nodes).contains(&node) || dsq.is_builtin() {
             return EINVAL;
         }
         if !self.has_sched() {

@@ -4,7 +4,7 @@ use sextant_abi::CpuId;
 use sextant_abi::types::*;
 
 use super::{EINVAL, ENODEV, ENOENT, EOPNOTSUPP};
-use crate::ext::idle::EBUSY;
+use crate::ext::idle::{EBUSY, IdleSet};
 use crate::sched::Sched;
 use crate::task::TaskId;
 
@@ -18,7 +18,7 @@ impl Sched {
     }
 
     fn check_flat_masks(&mut self, msg: &str) -> bool {
-        let per_node = self.ext.flags & SCX_OPS_BUILTIN_IDLE_PER_NODE != 0;
+        let per_node = self.idle_per_node();
         if per_node {
             self.scx_error(msg.into());
         }
@@ -55,7 +55,7 @@ impl Sched {
         prev_cpu: i32,
         wake_flags: u64,
         allowed: Option<Cpumask>,
-        _flags: u64, // CORE and IN_NODE: no SMT, one node
+        flags: u64,
     ) -> i32 {
         let Some(prev) = self.scx_cpu_valid(prev_cpu, "") else { return EINVAL };
         if !self.check_builtin_idle() {
@@ -72,18 +72,27 @@ impl Sched {
         }
         let pinned = self.is_migration_disabled(p);
         if pinned || self.tasks[p].ts.nr_cpus_allowed().get(&*self.mem) == 1 {
-            return self.select_cpu_restricted(p, allowed, pinned);
+            return self.select_cpu_restricted(p, prev, allowed, flags, pinned);
         }
-        self.select_cpu_dfl(p, prev, wake_flags, allowed)
+        self.select_cpu_dfl(p, prev, wake_flags, allowed, flags)
     }
 
     /// `select_cpu_restricted`: the one CPU the task may use, if idle.
-    fn select_cpu_restricted(&mut self, p: TaskId, allowed: Option<Cpumask>, pinned: bool) -> i32 {
+    fn select_cpu_restricted(
+        &mut self,
+        p: TaskId,
+        prev: CpuId,
+        allowed: Option<Cpumask>,
+        flags: u64,
+        pinned: bool,
+    ) -> i32 {
         let cpus = self.tasks[p].ts.cpus(&*self.mem);
         let nr = self.cfg.nr_cpus;
         let cpu = if pinned { self.tasks[p].cpu } else { CpuId(cpus.first(&*self.mem, nr)) };
         let ok = cpus.test_cpu(&*self.mem, cpu.0) && allowed.is_none_or(|a| a.test_cpu(&*self.mem, cpu.0));
-        if ok && self.idle_test_and_clear_cpu(cpu) { cpu.0 as i32 } else { EBUSY }
+        let near =
+            flags & SCX_PICK_IDLE_IN_NODE == 0 || self.node_if_enabled(cpu) == self.node_if_enabled(prev);
+        if ok && near && self.idle_test_and_clear_cpu(cpu) { cpu.0 as i32 } else { EBUSY }
     }
 
     /// `scx_kf_arg_task_ok`: `p` is an argument of the running op.
@@ -107,18 +116,18 @@ impl Sched {
     }
 
     /// `scx_bpf_pick_idle_cpu`: claims an idle CPU of `allowed`; -EBUSY if there is none.
-    pub fn kf_scx_bpf_pick_idle_cpu(&mut self, allowed: Cpumask, _flags: u64) -> i32 {
+    pub fn kf_scx_bpf_pick_idle_cpu(&mut self, allowed: Cpumask, flags: u64) -> i32 {
         if !self.has_sched() {
             return ENODEV;
         }
         if !self.check_flat_masks("per-node idle tracking is enabled") || !self.check_builtin_idle() {
             return EBUSY;
         }
-        self.pick_idle_cpu(allowed, None)
+        self.pick_idle_cpu(&[allowed], None, flags)
     }
 
     /// `scx_bpf_pick_any_cpu`: an idle CPU of `allowed` (claimed), else any; -EBUSY only when it is empty.
-    pub fn kf_scx_bpf_pick_any_cpu(&mut self, allowed: Cpumask, _flags: u64) -> i32 {
+    pub fn kf_scx_bpf_pick_any_cpu(&mut self, allowed: Cpumask, flags: u64) -> i32 {
         if !self.has_sched() {
             return ENODEV;
         }
@@ -126,12 +135,12 @@ impl Sched {
             return EBUSY;
         }
         if self.ext.builtin_idle {
-            let cpu = self.pick_idle_cpu(allowed, None);
+            let cpu = self.pick_idle_cpu(&[allowed], None, flags);
             if cpu >= 0 {
                 return cpu;
             }
         }
-        self.any_and_distribute(allowed, allowed, None).map_or(EBUSY, |cpu| cpu.0 as i32)
+        self.any_and_distribute(allowed, &[]).map_or(EBUSY, |cpu| cpu.0 as i32)
     }
 
     /// `scx_bpf_get_idle_cpumask`: the live mask of idle CPUs; an empty one and an error when it is not kept.
@@ -145,18 +154,20 @@ impl Sched {
 
     /// `scx_bpf_get_idle_smtmask`: CPUs of fully idle cores; without SMT the idle CPUs.
     pub fn kf_scx_bpf_get_idle_smtmask(&mut self) -> Cpumask {
-        self.kf_scx_bpf_get_idle_cpumask()
+        let masks = self.masks();
+        let cpus = self.kf_scx_bpf_get_idle_cpumask();
+        if cpus == masks.idle && self.topology.smt() { masks.smt } else { cpus }
     }
 
-    /// `validate_node`: node 0 is the only one; Err is a negative errno. -1 is no node, without an error.
-    fn validate_node(&mut self, node: i32) -> Result<(), i32> {
-        if self.ext.flags & SCX_OPS_BUILTIN_IDLE_PER_NODE == 0 {
+    /// `validate_node`; Err is a negative errno. -1 is no node, without an error.
+    fn validate_node(&mut self, node: i32) -> Result<u32, i32> {
+        if !self.idle_per_node() {
             self.scx_error("per-node idle tracking is disabled".into());
             return Err(EOPNOTSUPP);
         }
-        match node {
-            0 => Ok(()),
-            -1 => Err(ENOENT),
+        match u32::try_from(node) {
+            Ok(n) if n < self.topology.shape().nodes => Ok(n),
+            _ if node == -1 => Err(ENOENT),
             _ => {
                 self.scx_error(format!("invalid node {node}"));
                 Err(EINVAL)
@@ -165,34 +176,45 @@ impl Sched {
     }
 
     /// `scx_bpf_pick_idle_cpu_node`: as `scx_bpf_pick_idle_cpu`, `node` first.
-    pub fn kf_scx_bpf_pick_idle_cpu_node(&mut self, allowed: Cpumask, node: i32, _flags: u64) -> i32 {
+    pub fn kf_scx_bpf_pick_idle_cpu_node(&mut self, allowed: Cpumask, node: i32, flags: u64) -> i32 {
         if !self.has_sched() {
             return ENODEV;
         }
         match self.validate_node(node) {
-            Ok(()) => self.pick_idle_cpu(allowed, None),
+            Ok(node) => self.pick_idle_cpu(&[allowed], Some(node), flags),
             Err(errno) => errno,
         }
     }
 
-    /// `scx_bpf_pick_any_cpu_node`: as `scx_bpf_pick_any_cpu`, `node` first.
+    /// `scx_bpf_pick_any_cpu_node`: as `scx_bpf_pick_any_cpu`, `node` first; only there with SCX_PICK_IDLE_IN_NODE.
     pub fn kf_scx_bpf_pick_any_cpu_node(&mut self, allowed: Cpumask, node: i32, flags: u64) -> i32 {
         let cpu = self.kf_scx_bpf_pick_idle_cpu_node(allowed, node, flags);
         if cpu != EBUSY {
             return cpu;
         }
-        self.any_and_distribute(allowed, allowed, None).map_or(EBUSY, |cpu| cpu.0 as i32)
+        let span = u32::try_from(node).ok().and_then(|node| self.topology.node_span(node));
+        let span = span.filter(|_| flags & SCX_PICK_IDLE_IN_NODE != 0);
+        self.any_and_distribute(allowed, span.as_slice()).map_or(EBUSY, |cpu| cpu.0 as i32)
     }
 
     /// `scx_bpf_get_idle_cpumask_node`: the live mask of a node's idle CPUs; an empty one for no node and for an error.
     pub fn kf_scx_bpf_get_idle_cpumask_node(&mut self, node: i32) -> Cpumask {
-        let masks = self.masks();
-        if self.has_sched() && self.validate_node(node).is_ok() { masks.idle } else { masks.empty }
+        self.idle_set_of_node(node).map_or_else(|| self.masks().empty, |set| set.cpu)
     }
 
-    /// `scx_bpf_get_idle_smtmask_node`: the same without SMT.
+    /// `scx_bpf_get_idle_smtmask_node`: CPUs of fully idle cores of the node; without SMT the idle CPUs.
     pub fn kf_scx_bpf_get_idle_smtmask_node(&mut self, node: i32) -> Cpumask {
-        self.kf_scx_bpf_get_idle_cpumask_node(node)
+        let smt = self.topology.smt();
+        self.idle_set_of_node(node)
+            .map_or_else(|| self.masks().empty, |set| if smt { set.smt } else { set.cpu })
+    }
+
+    fn idle_set_of_node(&mut self, node: i32) -> Option<IdleSet> {
+        if !self.has_sched() {
+            return None;
+        }
+        let node = self.validate_node(node).ok()?;
+        self.idle_set(Some(node))
     }
 
     /// `scx_bpf_get_possible_cpumask`

@@ -12,6 +12,7 @@ mod sequences;
 mod speed;
 mod stress;
 mod switching;
+mod topology;
 
 use std::cell::RefCell;
 use std::rc::Rc;
