@@ -99,8 +99,7 @@ impl EventSink for Sink {
         if !self.formats {
             return;
         }
-        let line = self.text.line(at, cpu, event, &|p| task_name(s, p));
-        self.batch.extend_from_slice(line);
+        self.text.append(&mut self.batch, at, cpu, event, &|p| task_name(s, p));
         if self.batch.len() >= BATCH {
             self.flush();
         }

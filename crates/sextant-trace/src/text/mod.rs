@@ -55,16 +55,28 @@ impl TraceText {
         TraceText::default()
     }
 
-    /// The event as one line with its newline. `name` is asked once per task, when it first appears.
-    pub fn line(&mut self, at: Ns, cpu: CpuId, event: &Event, name: &dyn Fn(TaskId) -> TaskName) -> &[u8] {
-        self.line.clear();
+    /// Appends the event as one line with its newline. `name` is asked once per task, when it first appears.
+    pub fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        at: Ns,
+        cpu: CpuId,
+        event: &Event,
+        name: &dyn Fn(TaskId) -> TaskName,
+    ) {
+        // Written in place: millions of lines need not be copied.
+        std::mem::swap(&mut self.line, out);
+        self.write(at, cpu, event, name);
+        std::mem::swap(&mut self.line, out);
+    }
+
+    fn write(&mut self, at: Ns, cpu: CpuId, event: &Event, name: &dyn Fn(TaskId) -> TaskName) {
         number::seconds(&mut self.line, at.0);
         self.raw(b" [");
         number::padded(&mut self.line, cpu.0, 3);
         self.raw(b"] ");
         self.event(event, name);
         self.line.push(b'\n');
-        &self.line
     }
 
     fn event(&mut self, event: &Event, name: &dyn Fn(TaskId) -> TaskName) {

@@ -17,7 +17,7 @@ fn lines(events: &[(u64, u32, Event)]) -> String {
     let mut text = TraceText::new();
     let mut out = Vec::new();
     for (at, cpu, event) in events {
-        out.extend_from_slice(text.line(Ns(*at), CpuId(*cpu), event, &name));
+        text.append(&mut out, Ns(*at), CpuId(*cpu), event, &name);
     }
     String::from_utf8(out).unwrap()
 }
@@ -104,7 +104,8 @@ fn made_up_flags_are_not_remembered_for_ever() {
     let mut text = TraceText::new();
     for i in 1..1000 {
         let event = Event::Kick { cpu: CpuId(0), flags: i << 20 };
-        let line = text.line(Ns(0), CpuId(0), &event, &name).to_vec();
+        let mut line = Vec::new();
+        text.append(&mut line, Ns(0), CpuId(0), &event, &name);
         assert_eq!(line, format!("0.000000000 [000] kick cpu=0 flags={:#x}\n", i << 20).into_bytes());
     }
 }
