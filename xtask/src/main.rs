@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod bench;
 mod bpf_clang;
 mod deny;
 mod deps;
@@ -66,6 +67,8 @@ enum Chore {
         #[arg(short, long)]
         verbose: bool,
     },
+    /// Measure what docs/performance.md says: every figure in one run, as Markdown
+    Bench,
     /// The whole test suite, as CI runs it
     Test,
 }
@@ -78,6 +81,7 @@ impl Chore {
             Chore::KernelReplay { .. } => "kernel-replay",
             Chore::Deny => "deny",
             Chore::Invariants => "invariants",
+            Chore::Bench => "bench",
             Chore::Test => "test",
         }
     }
@@ -89,6 +93,7 @@ impl Chore {
             Chore::KernelReplay { files, show, verbose } => kernel_replay::run(files, *show, *verbose),
             Chore::Deny => deny::run(),
             Chore::Invariants => invariants::run(),
+            Chore::Bench => bench::run(),
             Chore::Test => suite::run(),
         }
     }
