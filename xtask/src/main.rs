@@ -13,6 +13,7 @@ mod invariants;
 mod kernel_examples;
 mod kernel_replay;
 mod metadata;
+mod model;
 mod run;
 mod schedulers;
 mod suite;
@@ -69,6 +70,29 @@ enum Chore {
     },
     /// Measure what docs/performance.md says: every figure in one run, as Markdown
     Bench,
+    /// Run the class beside the naive model, or simulations under the checkers, for many random sequences
+    Model {
+        /// Replay this one and show what happens
+        #[arg(long)]
+        seed: Option<u64>,
+        /// How many sequences
+        #[arg(long, default_value_t = 1_000_000)]
+        sequences: u64,
+        /// Simulations with the checkers instead of the model
+        #[arg(long)]
+        sim: bool,
+    },
+    /// Seed bugs in a copy of the class and see that the model and the checkers catch them
+    Mutants {
+        /// Bugs or watchers; all of mutants.toml if none is named
+        names: Vec<String>,
+        /// Within how many sequences each has to be caught
+        #[arg(long, default_value_t = 10_000)]
+        sequences: u64,
+        /// Only see that each bug can be seeded
+        #[arg(long)]
+        check: bool,
+    },
     /// The whole test suite, as CI runs it
     Test,
 }
@@ -79,6 +103,8 @@ impl Chore {
             Chore::KernelExamples { .. } => "kernel-examples",
             Chore::Schedulers { .. } => "schedulers",
             Chore::KernelReplay { .. } => "kernel-replay",
+            Chore::Model { .. } => "model",
+            Chore::Mutants { .. } => "mutants",
             Chore::Deny => "deny",
             Chore::Invariants => "invariants",
             Chore::Bench => "bench",
@@ -91,6 +117,8 @@ impl Chore {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
             Chore::Schedulers { check } => schedulers::run(*check),
             Chore::KernelReplay { files, show, verbose } => kernel_replay::run(files, *show, *verbose),
+            Chore::Model { seed, sequences, sim } => model::model(*seed, *sequences, *sim),
+            Chore::Mutants { names, sequences, check } => model::mutants(names, *sequences, *check),
             Chore::Deny => deny::run(),
             Chore::Invariants => invariants::run(),
             Chore::Bench => bench::run(),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::{Done, workspace};
 
 /// Name and arguments to cargo, in order. The objects that tests read are made before the tests.
-const STEPS: [(&str, &[&str]); 10] = [
+const STEPS: [(&str, &[&str]); 11] = [
     ("format", &["fmt", "--all", "--check"]),
     ("deny", &["xtask", "deny"]),
     ("kernel-examples", &["xtask", "kernel-examples"]),
@@ -21,6 +21,7 @@ const STEPS: [(&str, &[&str]); 10] = [
     ("doc tests", &["test", "--locked", "--workspace", "--doc", "--no-fail-fast"]),
     ("documentation", &["doc", "--locked", "--workspace", "--no-deps", "--quiet"]),
     ("invariants", &["xtask", "invariants"]),
+    ("seeded bugs", &["xtask", "mutants", "--check"]),
 ];
 
 /// Runs every step; an error names those that failed.

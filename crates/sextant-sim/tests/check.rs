@@ -12,7 +12,7 @@ use sextant_abi::types::*;
 use sextant_abi::{CpuId, DsqId, Ns};
 use sextant_sched::ops::{Op, OpsParams};
 use sextant_sched::{Ops, Sched, TaskId};
-use sextant_sim::workload::{Action, Phase, SpecId, TaskSpec};
+use sextant_sim::workload::{Action, Phase, Policy, SpecId, TaskSpec};
 use sextant_sim::{NoSink, SimConfig, Simulation, Workload};
 use support::*;
 
@@ -191,6 +191,10 @@ fn some_workload(rng: &mut Rng, nr_cpus: u32) -> Workload {
         first.loops = Some(10);
         first.phases[0].actions.push(Action::Fork(last));
     }
+    if rng.one_in(3) {
+        let work = vec![Action::Run(Ns::from_us(300)), Action::Sleep(Ns::from_us(rng.below(9000) + 1000))];
+        tasks.push(TaskSpec { policy: Policy::Fifo, rt_priority: 10, ..forever("rt", work) });
+    }
     workload(tasks, 120)
 }
 
@@ -225,7 +229,7 @@ fn random_simulations() {
     let only = std::env::var("SEXTANT_CHECK_ONLY").ok();
     let seeds = match number("SEXTANT_CHECK_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SEXTANT_CHECK_SEQUENCES").unwrap_or(500),
+        None => 0..number("SEXTANT_CHECK_SEQUENCES").unwrap_or(2_000),
     };
     for seed in seeds {
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| simulate(seed, only.as_deref())));

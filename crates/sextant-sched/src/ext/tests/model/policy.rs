@@ -60,6 +60,8 @@ pub trait Kernel {
     fn reenq(&mut self, dsq: u64, flags: u64);
     fn create(&mut self, dsq: u64) -> i32;
     fn destroy(&mut self, dsq: u64);
+    fn cpu_of(&self, p: usize) -> u32;
+    fn meanwhile(&mut self, p: usize, nice: i32);
 }
 
 /// One thing an op does.
@@ -114,6 +116,11 @@ pub enum Act {
     },
     Create,
     Destroy,
+    /// Not the scheduler's: while the op runs, somebody on another CPU changes the nice value of `p`.
+    Meanwhile {
+        p: usize,
+        nice: i32,
+    },
 }
 
 /// Carries one act out; the answers, for comparison.
@@ -154,6 +161,7 @@ pub fn perform(k: &mut dyn Kernel, act: &Act, answers: &mut Vec<i64>) {
         Act::Reenq { dsq } => k.reenq(dsq, 0),
         Act::Create => answers.push(i64::from(k.create(COMING))),
         Act::Destroy => k.destroy(COMING),
+        Act::Meanwhile { p, nice } => k.meanwhile(p, nice),
     }
 }
 
@@ -349,6 +357,10 @@ impl Policy {
                         *dsq = DsqId::LOCAL_ON.0 | u64::from(self.cpu_for(k, p));
                     }
                     acts.push(act);
+                    if k.cpu_of(p) != cpu && self.rng.below(4) == 0 {
+                        let nice = [-5, 0, 5, 10][self.rng.below(4) as usize];
+                        acts.push(Act::Meanwhile { p, nice });
+                    }
                 }
                 3 | 4 => {
                     let flags = self.local_flags();

@@ -122,6 +122,12 @@ impl Kernel for Kfuncs<'_> {
     fn destroy(&mut self, dsq: u64) {
         self.s.kf_scx_bpf_destroy_dsq(DsqId(dsq));
     }
+    fn cpu_of(&self, p: usize) -> u32 {
+        self.s.tasks[id(self.s, p)].cpu.0
+    }
+    fn meanwhile(&mut self, p: usize, nice: i32) {
+        self.s.set_user_nice(id(self.s, p), nice);
+    }
 }
 
 /// The policy as the class calls it.

@@ -226,4 +226,12 @@ impl Kernel for Naive {
             nr => self.fail(format!("attempting to destroy in-use dsq {dsq:#018x} (nr={nr})")),
         }
     }
+
+    fn cpu_of(&self, p: usize) -> u32 {
+        self.tasks[p].cpu
+    }
+
+    fn meanwhile(&mut self, p: usize, nice: i32) {
+        self.set_nice(p, nice);
+    }
 }
