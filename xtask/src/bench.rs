@@ -31,7 +31,7 @@ pub fn run() -> Result<Done> {
     let bench = Bench { program: build()?, object };
     println!("{}\n", machine());
     println!("| what | figure |\n|---|---|");
-    bench.interpreter()?;
+    bench.engines()?;
     bench.bench_64()?;
     bench.instructions()?;
     bench.load()?;
@@ -77,15 +77,19 @@ fn machine() -> String {
 }
 
 impl Bench {
-    /// The kernels of the vm's own benchmark, checks on memory as in a run.
-    fn interpreter(&self) -> Result<()> {
+    /// The kernels of the vm's own benchmark in both engines, checks on memory as in a run.
+    fn engines(&self) -> Result<()> {
         let text =
             run::text(cargo().args(["run", "--release", "-q", "-p", "sextant-vm", "--example", "bench"]))?;
-        let plain = text.lines().skip(1).take_while(|l| !l.starts_with("sanitize"));
-        for line in plain {
+        for line in text.lines().skip(1) {
             let words: Vec<&str> = line.split_whitespace().collect();
-            if let [name, _, _, figure, unit] = words[..] {
-                row(&format!("interpreter, `{name}`"), &format!("{figure} {unit}"));
+            match (&words[..], line.split_once(": ")) {
+                (_, Some((name, figures))) => row(name, figures),
+                (&[name, _, interp, jit, native, ..], None) => {
+                    row(&format!("interpreter, `{name}`"), &format!("{interp} ns/insn"));
+                    row(&format!("compiled, `{name}`"), &format!("{jit} ns/insn; in C {native}"));
+                }
+                _ => {}
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ const FLIPS: usize = 400;
 
 fn vm() -> Rc<Vm> {
     let config =
-        VmConfig { nr_cpus: 2, sanitize: false, task_size: TaskStruct::SIZE, task_writable: Vec::new() };
+        VmConfig { nr_cpus: 2, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     Rc::new(Vm::new(config).unwrap())
 }
 

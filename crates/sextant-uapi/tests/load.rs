@@ -15,7 +15,7 @@ fn options(name: &str) -> OpenOptions {
 
 fn vm() -> Rc<Vm> {
     let config =
-        VmConfig { nr_cpus: 8, sanitize: false, task_size: TaskStruct::SIZE, task_writable: Vec::new() };
+        VmConfig { nr_cpus: 8, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     Rc::new(Vm::new(config).unwrap())
 }
 

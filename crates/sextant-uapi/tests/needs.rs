@@ -43,7 +43,7 @@ fn opened(bytes: &[u8]) -> Opened {
 
 fn load(opened: Opened) -> Result<Loaded, LoadError> {
     let config =
-        VmConfig { nr_cpus: 6, sanitize: false, task_size: TaskStruct::SIZE, task_writable: Vec::new() };
+        VmConfig { nr_cpus: 6, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     opened.load(Rc::new(Vm::new(config).unwrap()), Vec::new())
 }
 

@@ -1,12 +1,14 @@
-//! Nanoseconds per BPF instruction of the interpreter, for three kernels in BPF assembly.
+//! Nanoseconds per BPF instruction of both engines, for three kernels in BPF assembly, against the same in C by clang-19 -O2
+//! (bench_native.c); what entering, calling out and compiling cost.
 //!
 //! `cargo run --release -p sextant-vm --example bench`
 
+use std::process::Command;
 use std::time::Instant;
 
 use sextant_abi::{ProgramImage, Reloc};
 use sextant_vm::map::{BPF_MAP_TYPE_ARRAY, BPF_MAP_TYPE_HASH};
-use sextant_vm::{Host, MapId, MapSpec, Trap, Vm, VmConfig};
+use sextant_vm::{Engine, Host, MapId, MapSpec, Trap, Vm, VmConfig};
 
 /// Arithmetic in registers: a xorshift with a running sum.
 const ALU: &str = "
@@ -162,22 +164,21 @@ fn hash(vm: &Vm) -> MapId {
     id
 }
 
-fn bench(vm: &Vm, name: &str, asm: &str, relocs: Vec<(u32, Reloc)>) {
+/// Nanoseconds per instruction, best of ten runs; instructions; result.
+fn bench(vm: &Vm, name: &str, asm: &str, relocs: &[(u32, Reloc)]) -> (f64, u64, u64) {
     let insns = sextant_bpf::asm::assemble(asm).expect("the kernel's text");
-    let prog = vm.prog_add(ProgramImage { name: name.to_owned(), insns, relocs, ..ProgramImage::default() });
-    let mut best = f64::INFINITY;
-    let mut count = 0;
-    for _ in 0..10 {
+    let (name, relocs) = (name.to_owned(), relocs.to_vec());
+    let prog = vm.prog_add(ProgramImage { name, insns, relocs, ..ProgramImage::default() });
+    let runs = (0..10).map(|_| {
         let start = Instant::now();
         let run = vm.run(prog, &[0], &mut Nobody).expect("the kernel ends");
-        count = run.insns;
-        best = best.min(start.elapsed().as_nanos() as f64 / run.insns as f64);
-    }
-    println!("{name:8} {count:>10} insns  {best:6.2} ns/insn");
+        (start.elapsed().as_nanos() as f64 / run.insns as f64, run.insns, run.r0)
+    });
+    runs.min_by(|a, b| a.0.total_cmp(&b.0)).expect("ten runs")
 }
 
-/// What entering and leaving a program costs.
-fn bench_entry(vm: &Vm) {
+/// Nanoseconds that entering and leaving a program costs.
+fn bench_entry(vm: &Vm) -> f64 {
     let insns = sextant_bpf::asm::assemble("mov %r0, 0\nexit").expect("a program");
     let prog = vm.prog_add(ProgramImage { name: "entry".to_owned(), insns, ..ProgramImage::default() });
     let rounds = 1_000_000u32;
@@ -185,23 +186,83 @@ fn bench_entry(vm: &Vm) {
     for _ in 0..rounds {
         vm.run(prog, &[1, 2], &mut Nobody).expect("it ends");
     }
-    println!(
-        "entry    {rounds:>10} calls  {:6.2} ns/call",
-        start.elapsed().as_nanos() as f64 / f64::from(rounds)
-    );
+    start.elapsed().as_nanos() as f64 / f64::from(rounds)
+}
+
+/// Microseconds per instruction to compile: the first run of programs that end at once, less that of interpreted ones.
+fn bench_compile() -> f64 {
+    let mut asm = "mov %r0, 0\njeq %r0, 0, end\n".to_owned();
+    for _ in 0..200 {
+        asm += "ldxdw %r2, [%r1+8]\nadd %r2, 5\njgt %r2, 9, end\nstxdw [%r1+0], %r2\ncall 5\n";
+    }
+    let insns = sextant_bpf::asm::assemble(&(asm + "end:\nexit")).expect("a program");
+    let first_runs = |engine| {
+        let vm = Vm::new(VmConfig { nr_cpus: 1, engine, ..VmConfig::default() }).expect("address space");
+        let add = |_| vm.prog_add(ProgramImage { insns: insns.clone(), ..ProgramImage::default() });
+        let progs: Vec<_> = (0..100).map(add).collect();
+        let start = Instant::now();
+        progs.iter().for_each(|prog| _ = vm.run(*prog, &[0, 0], &mut Nobody).expect("it ends"));
+        start.elapsed().as_nanos() as f64 / 1_000.0
+    };
+    (first_runs(Engine::Jit) - first_runs(Engine::Interpreter)) / (100.0 * insns.len() as f64)
+}
+
+/// Nanoseconds of a run of each kernel, and its result, compiled from C; none without the compiler.
+fn native() -> Option<Vec<(f64, u64)>> {
+    let program = std::env::temp_dir().join(format!("sextant-bench-{}", std::process::id()));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/bench_native.c");
+    let status = Command::new("clang-19").args(["-O2", source, "-o"]).arg(&program).status();
+    let output = status.ok().filter(|s| s.success()).and_then(|_| Command::new(&program).output().ok());
+    _ = std::fs::remove_file(&program); // else a temporary file stays
+    let text = String::from_utf8(output?.stdout).ok()?;
+    let numbers = |line: &str| {
+        let mut words = line.split(' ').skip(1);
+        Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    };
+    text.lines().map(numbers).collect()
 }
 
 fn main() {
-    for sanitize in [false, true] {
-        println!("sanitize: {sanitize}");
-        let vm = Vm::new(VmConfig { nr_cpus: 1, sanitize, ..VmConfig::default() }).expect("address space");
-        let chase = array(&vm, &cycle());
-        let list = list(&vm);
-        let hash = hash(&vm);
-        bench(&vm, "alu", ALU, vec![]);
-        bench(&vm, "chase", CHASE, vec![(0, Reloc::MapValue(chase.0, 0))]);
-        bench(&vm, "list", LIST, vec![(0, Reloc::MapValue(list.0, 0))]);
-        bench(&vm, "lookup", LOOKUP, vec![(2, Reloc::Map(hash.0))]);
-        bench_entry(&vm);
+    let engines = [(Engine::Interpreter, false), (Engine::Jit, false), (Engine::Interpreter, true)];
+    let vms = engines.map(|(engine, sanitize)| {
+        let cfg = VmConfig { nr_cpus: 1, engine, sanitize, ..VmConfig::default() };
+        let vm = Vm::new(cfg).expect("address space");
+        let (chase, list, hash) = (array(&vm, &cycle()), list(&vm), hash(&vm));
+        (vm, chase, list, hash)
+    });
+    let native = native();
+    println!("ns/insn         insns  interp     jit  native  jit/native  interp/native  sanitize");
+    let (mut jit_ratios, mut interp_ratios) = (Vec::new(), Vec::new());
+    for (at, name) in ["alu", "chase", "list", "lookup"].into_iter().enumerate() {
+        let [interp, jit, sanitized] = vms.each_ref().map(|(vm, chase, list, hash)| match at {
+            0 => bench(vm, name, ALU, &[]),
+            1 => bench(vm, name, CHASE, &[(0, Reloc::MapValue(chase.0, 0))]),
+            2 => bench(vm, name, LIST, &[(0, Reloc::MapValue(list.0, 0))]),
+            _ => bench(vm, name, LOOKUP, &[(2, Reloc::Map(hash.0))]),
+        });
+        assert_eq!((interp.1, interp.2), (jit.1, jit.2), "{name}: the engines differ");
+        print!("{name:8} {:>12}  {:6.2}  {:6.2}", jit.1, interp.0, jit.0);
+        match native.as_ref().and_then(|native| native.get(at)) {
+            Some(&(ns, result)) => {
+                assert_eq!(result, jit.2, "{name}: C has another result");
+                let native = ns / jit.1 as f64;
+                jit_ratios.push(jit.0 / native);
+                interp_ratios.push(interp.0 / native);
+                print!("  {native:6.2}  {:10.2}  {:13.2}", jit.0 / native, interp.0 / native);
+            }
+            None => print!("  {:>6}  {:>10}  {:>13}", "-", "-", "-"),
+        }
+        println!("  {:8.2}", sanitized.0);
     }
+    let mean = |ratios: &[f64]| (ratios.iter().map(|r| r.ln()).sum::<f64>() / ratios.len() as f64).exp();
+    if !jit_ratios.is_empty() {
+        println!(
+            "geometric mean of the ratios: jit {:.2}, interp {:.2}",
+            mean(&jit_ratios),
+            mean(&interp_ratios)
+        );
+    }
+    let [interp, jit, sanitized] = vms.each_ref().map(|(vm, ..)| bench_entry(vm));
+    println!("entry, ns/call: interp {interp:.1}, jit {jit:.1}, sanitize {sanitized:.1}");
+    println!("compile: {:.3} us/insn", bench_compile());
 }

@@ -4,12 +4,14 @@
 //! behind the last one, which is [`Code::Bad`]. What is wrong with an instruction traps when it is reached.
 //! The codes come in rows ([`with_rows`]) of which the enum, the decoder and the interpreter are made.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use sextant_abi::{Insn, LocalType, ProgramImage, Reloc};
 use sextant_bpf::opcode::{self, Alu, AtomicOp, Callee, Cond, Kind, Operand, Order};
 
 use crate::arena::ArenaUse;
+use crate::jit::Compiled;
 use crate::vm::ProgId;
 use crate::{helper, kfunc};
 
@@ -146,6 +148,8 @@ pub(crate) struct Prog {
     pub(crate) local_types: Vec<(u32, Rc<LocalType>)>,
     /// Its arena.
     pub(crate) arena: Option<ArenaUse>,
+    /// Its machine code, when it has run compiled; `None` inside when there can be none.
+    pub(crate) compiled: OnceCell<Option<Compiled>>,
 }
 
 /// Why an op is bad.
@@ -205,7 +209,7 @@ pub(crate) fn decode(
     }
     ops.push(bad(PAST_END));
     let local_types = image.local_types.into_iter().map(|(id, ty)| (id, Rc::new(ty))).collect();
-    Prog { id, name: image.name, ops, insns: image.insns, local_types, arena }
+    Prog { id, name: image.name, ops, insns: image.insns, local_types, arena, compiled: OnceCell::new() }
 }
 
 struct Decoder<'a> {

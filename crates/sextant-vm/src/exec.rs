@@ -13,7 +13,7 @@ use crate::map::{KeyAt, Kind, MapId};
 use crate::region::Region;
 use crate::sanitize::Written;
 use crate::vm::{ProgId, Run};
-use crate::{Host, Trap, Vm};
+use crate::{Engine, Host, Trap, Vm, jit};
 
 /// Call frames, counting callbacks (MAX_CALL_FRAMES).
 pub(crate) const MAX_FRAMES: usize = 8;
@@ -114,7 +114,16 @@ impl<'a> Exec<'a> {
         if insn as usize >= self.prog.ops.len() {
             return Err(TrapKind::BadInsn("no such function"));
         }
-        if self.vm.cfg.sanitize { self.interp::<true>(insn, args) } else { self.interp::<false>(insn, args) }
+        if self.vm.cfg.sanitize {
+            return self.interp::<true>(insn, args);
+        }
+        if self.vm.cfg.engine == Engine::Jit
+            && let Some(code) = self.prog.compiled.get_or_init(|| jit::compile(self.prog))
+            && let Some(target) = code.target(insn)
+        {
+            return jit::run(self, code, target, args);
+        }
+        self.interp::<false>(insn, args)
     }
 
     /// Calls a function of this program from a helper.
@@ -151,6 +160,12 @@ impl<'a> Exec<'a> {
         if SAN {
             self.region.object_remove(self.frame_pointer(self.depth) - FRAME, 1);
         }
+    }
+
+    /// A frame that compiled code opened for a call.
+    pub(crate) fn adopt_frame(&mut self, ret: u32, saved: [u64; 4]) {
+        self.depth += 1;
+        self.frames.push(Frame { ret, saved, written: Written::entry(5) });
     }
 
     /// Where a callback called from this frame finds its key.

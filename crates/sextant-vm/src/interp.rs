@@ -88,7 +88,7 @@ fn cond32(cond: Cond, a: u64, b: u64) -> bool {
 }
 
 #[inline(always)]
-fn sign_extend(val: u64, bits: u32) -> u64 {
+pub(crate) fn sign_extend(val: u64, bits: u32) -> u64 {
     ((val << (64 - bits)) as i64 >> (64 - bits)) as u64
 }
 
@@ -106,7 +106,7 @@ fn byte_order(imm: u64, val: u64) -> u64 {
 
 /// A program's load; `sanitize`: inside one object.
 #[inline(always)]
-fn mem_load(region: &Region, addr: u64, size: u32, sanitize: bool) -> Result<u64, Fault> {
+pub(crate) fn mem_load(region: &Region, addr: u64, size: u32, sanitize: bool) -> Result<u64, Fault> {
     let ptr = region.wall::<false>(addr, size.into())?;
     if sanitize {
         region.check_object(addr, size.into(), false)?;
@@ -117,7 +117,12 @@ fn mem_load(region: &Region, addr: u64, size: u32, sanitize: bool) -> Result<u64
 
 /// A program's store.
 #[inline(always)]
-fn mem_store<const SAN: bool>(region: &Region, addr: u64, size: u32, val: u64) -> Result<(), Fault> {
+pub(crate) fn mem_store<const SAN: bool>(
+    region: &Region,
+    addr: u64,
+    size: u32,
+    val: u64,
+) -> Result<(), Fault> {
     let ptr = region.wall::<true>(addr, size.into())?;
     if SAN {
         region.check_object(addr, size.into(), true)?;
@@ -128,7 +133,12 @@ fn mem_store<const SAN: bool>(region: &Region, addr: u64, size: u32, val: u64) -
 }
 
 /// An atomic read-modify-write: old value. Programs run one at a time, so plain accesses are atomic enough.
-fn atomic<const SAN: bool>(region: &Region, op: &Op, addr: u64, regs: &mut [u64; 16]) -> Result<(), Fault> {
+pub(crate) fn atomic<const SAN: bool>(
+    region: &Region,
+    op: &Op,
+    addr: u64,
+    regs: &mut [u64; 16],
+) -> Result<(), Fault> {
     let size = (op.imm & 15) as u32;
     let ptr = region.wall::<true>(addr, size.into())?;
     if SAN {
@@ -220,12 +230,22 @@ impl Exec<'_> {
     /// Runs a function in a new frame to its exit.
     pub(crate) fn interp<const SAN: bool>(&mut self, start: u32, args: [u64; 5]) -> Result<u64, TrapKind> {
         let base = self.depth;
-        let region = self.region;
-        let prog = self.prog;
-        let ops: &[Op] = &prog.ops;
         let mut regs = [0u64; 16];
         regs[1..6].copy_from_slice(&args);
         regs[10] = self.push_frame::<SAN>()?;
+        self.interp_from::<SAN>(base, start, regs)
+    }
+
+    /// Goes on at an instruction to the exit of the frame above `base`, also where compiled code has left.
+    pub(crate) fn interp_from<const SAN: bool>(
+        &mut self,
+        base: usize,
+        start: u32,
+        mut regs: [u64; 16],
+    ) -> Result<u64, TrapKind> {
+        let region = self.region;
+        let prog = self.prog;
+        let ops: &[Op] = &prog.ops;
         let mut written = Written::entry(if base == 0 { self.entry_args } else { 5 });
         let mut pc = start as usize;
         let mut count = self.vm.insns.get();
@@ -355,7 +375,7 @@ impl Exec<'_> {
 
     /// A load that the wall refused: perhaps the arena's.
     #[cold]
-    fn load_refused(&mut self, fault: Fault) -> Result<u64, Fault> {
+    pub(crate) fn load_refused(&mut self, fault: Fault) -> Result<u64, Fault> {
         match self.refused(fault) {
             Refused::Retry(addr) => self.region.bpf_load(addr, fault.size),
             Refused::Absorbed => Ok(0),
@@ -364,7 +384,7 @@ impl Exec<'_> {
     }
 
     #[cold]
-    fn store_refused(&mut self, fault: Fault, val: u64) -> Result<(), Fault> {
+    pub(crate) fn store_refused(&mut self, fault: Fault, val: u64) -> Result<(), Fault> {
         match self.refused(fault) {
             Refused::Retry(addr) => self.region.bpf_store(addr, fault.size, val),
             Refused::Absorbed => Ok(()),
@@ -373,7 +393,12 @@ impl Exec<'_> {
     }
 
     #[cold]
-    fn atomic_refused(&mut self, fault: Fault, op: &Op, regs: &mut [u64; 16]) -> Result<(), Fault> {
+    pub(crate) fn atomic_refused(
+        &mut self,
+        fault: Fault,
+        op: &Op,
+        regs: &mut [u64; 16],
+    ) -> Result<(), Fault> {
         match self.refused(fault) {
             Refused::Retry(addr) => atomic::<false>(self.region, op, addr, regs),
             Refused::Absorbed => Ok(()),
@@ -381,7 +406,7 @@ impl Exec<'_> {
         }
     }
 
-    fn call_kfunc(&mut self, id: u32, args: [u64; 5]) -> Result<u64, TrapKind> {
+    pub(crate) fn call_kfunc(&mut self, id: u32, args: [u64; 5]) -> Result<u64, TrapKind> {
         self.host.kfunc(self.vm, id, args).map_err(|trap| self.kfunc_trap(trap))
     }
 

@@ -1,4 +1,4 @@
-//! Runs BPF programs: memory they can reach, maps, helpers, timers, and an interpreter.
+//! Runs BPF programs: memory they can reach, maps, helpers, timers, an interpreter and a compiler ([`Engine`]).
 //!
 //! Must hold (invariant 2): whatever a program does, it touches only memory of the [`Region`], there only what is allocated,
 //! and stores only where a program may store; anything else ends it with a [`Trap`]. Nothing here relies on a
@@ -16,6 +16,7 @@ mod decode;
 mod exec;
 mod helper;
 mod interp;
+mod jit;
 mod kfunc;
 mod owned;
 mod sanitize;
@@ -25,6 +26,7 @@ mod vm;
 pub use error::{Errno, Fault, Trap, TrapInfo, TrapKind, Why};
 pub use helper::is_implemented as helper_is_implemented;
 pub use host::Host;
+pub use jit::Engine;
 pub use kfunc::is_core_kfunc;
 pub use map::{DroppedKptr, MapId, MapSpec, SpecialField};
 pub use region::{Access, Region, RegionConfig};

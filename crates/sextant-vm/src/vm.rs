@@ -16,7 +16,7 @@ use crate::exec::{Exec, STACK_BLOCK};
 use crate::map::{DroppedKptr, KeyAt, Map, MapId, Timers};
 use crate::owned::Owned;
 use crate::region::{Region, RegionConfig, Zone};
-use crate::{Errno, Host, Trap};
+use crate::{Engine, Errno, Host, Trap};
 
 /// Instructions that one top-level call may execute, nested programs included.
 pub const INSN_BUDGET: u64 = 100_000_000;
@@ -28,6 +28,8 @@ const MAX_NESTING: usize = 32;
 pub struct VmConfig {
     /// Possible CPUs.
     pub nr_cpus: u32,
+    /// What runs programs.
+    pub engine: Engine,
     /// Check accesses against live objects and registers against use before a write.
     pub sanitize: bool,
     /// `sizeof(struct task_struct)`, bytes.

@@ -166,3 +166,9 @@ fn jumps_agree_with_the_rfc() {
         }
     }
 }
+
+host::compiled_too! {
+    arithmetic_agrees_with_the_rfc
+    sign_extending_moves_agree_with_the_rfc
+    jumps_agree_with_the_rfc
+}

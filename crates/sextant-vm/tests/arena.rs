@@ -231,3 +231,14 @@ fn a_vm_has_four_arenas_that_do_not_meet() {
         }
     }
 }
+
+host::compiled_too! {
+    pages_are_given_out_and_hold_what_is_stored
+    faults_read_zero_and_drop_stores
+    reports_end_somewhere
+    pages_come_and_go
+    user_space_has_the_same_pages
+    creation_as_the_kernel_checks_it
+    a_cast_without_an_arena_traps
+    a_vm_has_four_arenas_that_do_not_meet
+}

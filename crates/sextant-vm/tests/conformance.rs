@@ -1,4 +1,4 @@
-//! All cases of the public bpf_conformance suite, plain and with `--sanitize`.
+//! All cases of the public bpf_conformance suite: interpreted, with `--sanitize`, and compiled.
 //!
 //! `call N` of a case calls a helper of that suite's runner; here it becomes a kfunc of the test host. Cases that
 //! must fail here are in conformance-exceptions.txt with the rule, and must really fail.
@@ -12,7 +12,7 @@ use host::TestHost;
 use sextant_abi::{ProgramImage, Reloc};
 use sextant_bpf::conformance::{Case, Expect, parse};
 use sextant_vm::map::BPF_MAP_TYPE_ARRAY;
-use sextant_vm::{MapSpec, Vm, VmConfig};
+use sextant_vm::{Engine, MapSpec, Vm, VmConfig};
 
 /// That many at least are there.
 const CASES: usize = 251;
@@ -75,9 +75,10 @@ fn memory(vm: &Vm, case: &Case) -> (u64, u64) {
 }
 
 /// Whether the case holds, and what happened.
-fn run(name: &str, text: &str, sanitize: bool) -> Result<(), String> {
+fn run(name: &str, text: &str, engine: Engine, sanitize: bool) -> Result<(), String> {
     let case = parse(text).map_err(|e| format!("does not parse: {e}"))?;
-    let vm = Vm::new(VmConfig { nr_cpus: 1, sanitize, ..VmConfig::default() }).map_err(|e| e.to_string())?;
+    let vm = Vm::new(VmConfig { nr_cpus: 1, engine, sanitize, ..VmConfig::default() })
+        .map_err(|e| e.to_string())?;
     let (addr, len) = memory(&vm, &case);
     let prog = vm.prog_add(to_image(name, &case));
     let mut host = TestHost { kfunc: Some(Box::new(runner_helper)), ..TestHost::default() };
@@ -121,13 +122,15 @@ fn every_case_gives_its_result() {
         let text = std::fs::read_to_string(path).expect("a readable case");
         let exception = exceptions.get(&name);
         excepted += usize::from(exception.is_some());
-        for sanitize in [false, true] {
-            match (run(&name, &text, sanitize), exception) {
+        for (engine, sanitize) in
+            [(Engine::Interpreter, false), (Engine::Interpreter, true), (Engine::Jit, false)]
+        {
+            match (run(&name, &text, engine, sanitize), exception) {
                 (Ok(()), None) | (Err(_), Some(_)) => {}
                 (Ok(()), Some(rule)) => {
-                    wrong.push(format!("{name} (sanitize {sanitize}) passes in spite of: {rule}"))
+                    wrong.push(format!("{name} ({engine:?}, sanitize {sanitize}) passes in spite of: {rule}"))
                 }
-                (Err(why), None) => wrong.push(format!("{name} (sanitize {sanitize}): {why}")),
+                (Err(why), None) => wrong.push(format!("{name} ({engine:?}, sanitize {sanitize}): {why}")),
             }
         }
     }

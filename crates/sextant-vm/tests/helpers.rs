@@ -252,3 +252,16 @@ fn kptr_percpu_and_small_helpers() {
     assert_eq!(run("call 8\nexit", &[]), Ok(1));
     assert_eq!(run("call 118\nexit", &[]), Ok(4));
 }
+
+host::compiled_too! {
+    elements_of_a_hash
+    a_deleted_element_is_readable_until_the_program_ends
+    a_replaced_value_stays_for_who_holds_it
+    queue_helpers
+    percpu_elements
+    task_storage
+    callbacks_see_every_element_and_may_delete
+    probes_fail_instead_of_trapping
+    timers_fire_in_their_element
+    kptr_percpu_and_small_helpers
+}

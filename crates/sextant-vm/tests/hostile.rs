@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use host::TestHost;
 use sextant_abi::tables::KfuncId;
 use sextant_abi::{Insn, LocalType, Mem, ObjKind, ProgramImage, Reloc};
-use sextant_bpf::opcode::{DST, IMM, Kind, OFF, SRC, TABLE};
+use sextant_bpf::opcode::{DST, IMM, Kind, OFF, Opcode, SRC, TABLE};
 use sextant_vm::map::*;
-use sextant_vm::{MapSpec, ProgId, SpecialField, Vm, VmConfig};
+use sextant_vm::region::Zone;
+use sextant_vm::{Engine, MapSpec, ProgId, SpecialField, Vm, VmConfig};
 
 struct Random(u64);
 
@@ -76,6 +77,11 @@ fn insn(random: &mut Random, len: u64) -> Insn {
     {
         row = &TABLE[random.below(TABLE.len() as u64) as usize];
     }
+    insn_of(random, row, len)
+}
+
+/// An instruction of a row; targets of jumps are near, for a program of `len`.
+fn insn_of(random: &mut Random, row: &Opcode, len: u64) -> Insn {
     let mut insn = row.template();
     let register = |random: &mut Random| (random.below(11)) as u8;
     if row.fields & DST != 0 {
@@ -194,10 +200,11 @@ fn program(random: &mut Random, maps: &[u32], task: u64) -> ProgramImage {
     ProgramImage { name: "hostile".to_owned(), insns, relocs, local_types, ..ProgramImage::default() }
 }
 
-fn new_vm(sanitize: bool) -> (Vm, Vec<u32>, TestHost) {
+fn new_vm(engine: Engine, sanitize: bool) -> (Vm, Vec<u32>, TestHost) {
     let task_size = sextant_abi::types::TaskStruct::SIZE;
     let task_writable = vec![(16, 8)];
-    let vm = Vm::new(VmConfig { nr_cpus: 2, sanitize, task_size, task_writable }).expect("address space");
+    let cfg = VmConfig { nr_cpus: 2, engine, sanitize, task_size, task_writable };
+    let vm = Vm::new(cfg).expect("address space");
     vm.set_insn_budget(2_000);
     let maps = make_maps(&vm);
     let task = vm.region().alloc(ObjKind::Task, task_size);
@@ -214,8 +221,8 @@ fn random_programs_return_or_trap() {
         if start.elapsed() > Duration::from_secs(20) {
             panic!("round {round}: too slow to be bounded by the budget");
         }
-        let (plain, maps, mut plain_host) = new_vm(false);
-        let (sanitized, _, mut sanitized_host) = new_vm(true);
+        let (plain, maps, mut plain_host) = new_vm(Engine::Interpreter, false);
+        let (sanitized, _, mut sanitized_host) = new_vm(Engine::Interpreter, true);
         for _ in 0..300 {
             let image = program(&mut random, &maps, plain_host.current);
             let a = run(&plain, image.clone(), &mut plain_host);
@@ -236,7 +243,7 @@ fn random_programs_return_or_trap() {
 #[test]
 fn random_programs_leave_the_vm_working() {
     let mut random = Random(8);
-    let (vm, maps, mut host) = new_vm(false);
+    let (vm, maps, mut host) = new_vm(Engine::Interpreter, false);
     for _ in 0..6_000 {
         let image = program(&mut random, &maps, host.current);
         let _ = run(&vm, image, &mut host); // a trap is an answer
@@ -250,6 +257,182 @@ fn random_programs_leave_the_vm_working() {
     vm.map_update(id, &[1, 0, 0, 0], &[9; 40], BPF_ANY).expect("maps work");
     vm.task_gone(host.current);
     maps.iter().for_each(|id| vm.map_free(sextant_vm::MapId(*id)));
+}
+
+/// Registers with numbers of all kinds, and calls of functions of its own, loops and rarer instructions in the body.
+fn lively(random: &mut Random, maps: &[u32], task: u64) -> ProgramImage {
+    let mut image = program(random, maps, task);
+    let reloc_at = |at: usize| image.relocs.iter().any(|r| r.0 as usize == at);
+    let (mut at, mut body) = (0, 0);
+    while at < image.insns.len() {
+        let wide = image.insns[at].code == 0x18;
+        if wide && reloc_at(at) && random.below(6) == 0 && !matches!(image.insns[at].dst, 0 | 10) {
+            body = at + 2;
+            let number =
+                [0, 1, u64::MAX, 1 << 31, 1 << 63, 0xffff_ffff, random.below(1 << 31) << random.below(34)];
+            let number = number[random.below(7) as usize];
+            image.relocs.retain(|r| r.0 as usize != at);
+            image.insns[at].imm = number as i32;
+            image.insns[at + 1].imm = (number >> 32) as i32;
+            break;
+        }
+        at += 1 + usize::from(wide);
+    }
+    let len = image.insns.len();
+    let first = body.max(20).min(len - 1);
+    for _ in 0..random.below(4) {
+        let at = first + random.below((len - 1 - first).max(1) as u64) as usize;
+        let to = first as i64 + random.below((len - first) as u64) as i64 - at as i64 - 1;
+        if image.relocs.iter().any(|r| r.0 as usize == at) || at > 0 && image.insns[at - 1].code == 0x18 {
+            continue;
+        }
+        image.insns[at] = match random.below(6) {
+            0 | 1 => Insn { code: 0x85, src: 1, imm: to as i32, ..Insn::default() },
+            2 => Insn { code: 0xe5, off: to as i16, ..Insn::default() },
+            3 => Insn { code: 0x8d, dst: random.below(10) as u8, ..Insn::default() },
+            4 => Insn { code: 0x95, ..Insn::default() },
+            _ => Insn { code: 0xad, dst: random.below(10) as u8, src: 6, off: to as i16, imm: 0 },
+        };
+    }
+    if random.below(4) == 0 {
+        image.probe_load = (0..len).map(|_| random.below(2) == 0).collect();
+    }
+    image
+}
+
+/// Arithmetic, jumps and good accesses without end, every register in the result: r7 leads to the stack, r8 to a task, r9 to
+/// an array's value, the others hold numbers.
+fn dense(random: &mut Random, map: u32, task: u64) -> ProgramImage {
+    let wide = |dst, val: u64| {
+        let second = Insn { imm: (val >> 32) as i32, ..Insn::default() };
+        [Insn { code: 0x18, dst, imm: val as i32, ..Insn::default() }, second]
+    };
+    let reg = |code, dst, src| Insn { code, dst, src, ..Insn::default() };
+    let mut insns = Vec::new();
+    for dst in 0..7 {
+        let bits = random.below(1 << 31) << 33 | random.below(1 << 31) << 11 | random.below(1 << 11);
+        let few = [0, 1, u64::MAX, 1 << 31, 1 << 63, 0xffff_ffff, 0xffff_ffff_8000_0000];
+        let val = if random.below(2) == 0 { bits >> random.below(64) } else { few[random.below(7) as usize] };
+        insns.extend(wide(dst, val));
+    }
+    insns.push(reg(0xbf, 7, 10));
+    insns.push(Insn { code: 0x07, dst: 7, imm: -512, ..Insn::default() });
+    let at = insns.len() as u32;
+    let relocs = vec![(at, Reloc::Addr(task)), (at + 2, Reloc::MapValue(map, 0))];
+    insns.extend(wide(8, 0));
+    insns.extend(wide(9, 0));
+    let len = 10 + random.below(40);
+    for at in 0..len {
+        let mut insn = loop {
+            let row = &TABLE[random.below(TABLE.len() as u64) as usize];
+            if !matches!(
+                row.kind,
+                Kind::LdImm64(_) | Kind::LdSkb { .. } | Kind::AddrSpaceCast | Kind::Call(_) | Kind::Exit
+            ) {
+                break insn_of(random, row, len);
+            }
+        };
+        let row = sextant_bpf::opcode::lookup(&insn).expect("a row's");
+        let pointer = 7 + random.below(4) as u8;
+        let off = if pointer == 10 { -512 } else { 16 } + random.below(17) as i16;
+        match row.kind {
+            Kind::Load { .. } | Kind::LoadAcquire { .. } => (insn.src, insn.off) = (pointer, off),
+            Kind::Store { .. } | Kind::StoreRelease { .. } | Kind::Atomic { .. } => {
+                (insn.dst, insn.off) = (if pointer == 8 { 9 } else { pointer }, off);
+                insn.src = if insn.code & 7 == 3 { insn.src % 7 } else { 0 };
+                if pointer == 8 && matches!(row.kind, Kind::Store { .. }) {
+                    (insn.dst, insn.off) = (8, 16); // the field that may be written
+                }
+            }
+            Kind::Ja { long: true } => insn.imm = random.below(len - at) as i32,
+            Kind::Ja { .. } | Kind::Jump { .. } | Kind::MayGoto => {
+                let back = random.below(4) == 0;
+                insn.off =
+                    if back { -(random.below(at + 1) as i16) - 1 } else { random.below(len - at) as i16 };
+            }
+            _ => insn.dst %= 7,
+        }
+        if matches!(row.kind, Kind::Load { .. } | Kind::LoadAcquire { .. }) {
+            insn.dst %= 7;
+        }
+        if random.below(16) == 0 {
+            let to = random.below(len) as i32 - at as i32;
+            insn = Insn { code: 0x85, src: 1, imm: to - 1, ..Insn::default() };
+        }
+        insns.push(insn);
+    }
+    for src in 1..10 {
+        insns.push(Insn { code: 0x27, imm: 31, ..Insn::default() });
+        insns.push(reg(0x0f, 0, src));
+    }
+    insns.push(Insn { code: 0x95, ..Insn::default() });
+    ProgramImage { name: "dense".to_owned(), insns, relocs, ..ProgramImage::default() }
+}
+
+/// All memory that programs can reach, zone by zone.
+fn memory(vm: &Vm) -> Vec<Vec<u8>> {
+    let zones = [Zone::Task, Zone::Kernel, Zone::MapRw, Zone::MapRo, Zone::Stack, Zone::Heap, Zone::MapPtr];
+    let all_of = |zone: Zone| {
+        let (mut bytes, mut size) = (Vec::new(), 4096);
+        while size > 0 {
+            let mut chunk = vec![0; size];
+            match vm.region().bpf_read(zone.start() + bytes.len() as u64, &mut chunk) {
+                Ok(()) => bytes.extend(chunk),
+                Err(_) => size /= 8,
+            }
+        }
+        bytes
+    };
+    zones.map(all_of).to_vec()
+}
+
+#[test]
+fn both_engines_do_the_same() {
+    if !Engine::Jit.is_available() {
+        println!("SKIPPED both_engines_do_the_same: no compiler for this machine");
+        return;
+    }
+    let mut random = Random(9);
+    let (mut ended, mut trapped, mut budget, mut insns) = (0, 0, 0, 0);
+    for round in 0..120 {
+        let (interp, maps, mut interp_host) = new_vm(Engine::Interpreter, false);
+        let (jit, _, mut jit_host) = new_vm(Engine::Jit, false);
+        for at in 0..300 {
+            let limit = 1 + random.below(if at % 2 == 0 { 60 } else { 3_000 });
+            interp.set_insn_budget(limit);
+            jit.set_insn_budget(limit);
+            let image = match at % 3 {
+                0 => dense(&mut random, maps[0], interp_host.current),
+                _ => lively(&mut random, &maps, interp_host.current),
+            };
+            let a = run(&interp, image.clone(), &mut interp_host);
+            let b = run(&jit, image.clone(), &mut jit_host);
+            assert_eq!(a, b, "round {round}, program {at}, budget {limit}: {:#?}", listing(&image));
+            assert_eq!(interp_host.printed, jit_host.printed, "round {round}, program {at}");
+            assert_eq!(interp_host.timers, jit_host.timers, "round {round}, program {at}");
+            let timers: Vec<u64> = interp_host.timers.iter().map(|t| t.0).collect();
+            for timer in timers.into_iter().filter(|_| at % 5 == 0) {
+                let a = interp.timer_fire(timer, &mut interp_host).map_err(|t| t.to_string());
+                let b = jit.timer_fire(timer, &mut jit_host).map_err(|t| t.to_string());
+                assert_eq!(a, b, "round {round}, program {at}, timer");
+            }
+            match &a {
+                Ok((_, count)) => (ended, insns) = (ended + 1, insns + count),
+                Err(trap) if trap.contains("instructions in one call") => budget += 1,
+                Err(_) => trapped += 1,
+            }
+            if at % 20 == 19 {
+                assert!(memory(&interp) == memory(&jit), "round {round}, program {at}: memory differs");
+            }
+        }
+    }
+    println!("{ended} ended ({insns} instructions), {trapped} trapped, {budget} ran out of instructions");
+    assert!(ended > 2_000 && trapped > 2_000 && budget > 2_000 && insns > 50_000);
+}
+
+fn listing(image: &ProgramImage) -> Vec<String> {
+    let text = |at| sextant_bpf::disasm::text(&image.insns, at, &sextant_bpf::disasm::nameless);
+    (0..image.insns.len()).map(|at| format!("{at}: {}", text(at))).collect()
 }
 
 /// Result and count, or the trap's text.

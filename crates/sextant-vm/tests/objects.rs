@@ -268,3 +268,15 @@ fn strings() {
     assert_eq!(bad("4096"), -34);
     assert_eq!(bad("-4096"), -14);
 }
+
+host::compiled_too! {
+    a_tree_gives_its_nodes_in_order
+    a_linked_node_cannot_be_linked_again_and_costs_a_reference
+    lists_push_pop_and_delete
+    what_a_map_owns_goes_with_it
+    lists_in_objects_are_freed_however_deep
+    misuse_ends_the_program_not_the_vm
+    resilient_locks
+    bits_one_by_one
+    strings
+}

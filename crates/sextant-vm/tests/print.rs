@@ -112,3 +112,10 @@ fn snprintf_cuts_and_counts() {
     assert_eq!(run(4), Ok(bytes(b"n=1\0\xff\xff\xff\xff") ^ 7 << 56));
     assert_eq!(run(0), Ok(u64::MAX ^ 7 << 56));
 }
+
+host::compiled_too! {
+    conversions
+    what_the_kernel_refuses
+    printk_reaches_the_host_as_lines
+    snprintf_cuts_and_counts
+}

@@ -184,3 +184,16 @@ fn a_context_can_be_written_and_comes_back() {
         );
     }
 }
+
+host::compiled_too! {
+    instructions_are_counted_exactly
+    the_budget_ends_a_loop_and_a_nest
+    programs_nest_with_their_own_stacks
+    eight_frames_and_no_more
+    bpf_loop_calls_back
+    what_is_wrong_traps_when_it_is_reached
+    locks_balance
+    a_kfuncs_trap_is_the_programs
+    may_goto_ends
+    a_context_can_be_written_and_comes_back
+}

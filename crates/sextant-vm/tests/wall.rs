@@ -264,3 +264,17 @@ fn a_mapped_file_shows_the_same_bytes() {
     assert_eq!(vm.map_lookup(id, &[0; 4], 0), Ok(5u64.to_le_bytes().to_vec()));
     assert!(file.set_len(0).is_err(), "nobody can pull the pages away");
 }
+
+host::compiled_too! {
+    nothing_outside_the_region
+    every_zone_ends_where_its_memory_ends
+    programs_write_only_where_they_may
+    a_bad_store_traps_with_its_place
+    a_probe_load_of_a_bad_address_reads_zero
+    a_probe_load_of_freed_memory_is_the_same_in_both_levels
+    freed_slots_are_poisoned_and_come_back_in_order
+    freed_memory_stays_until_the_rcu_section_ends
+    a_large_map_costs_what_is_touched
+    a_freed_maps_pages_go_back
+    a_mapped_file_shows_the_same_bytes
+}

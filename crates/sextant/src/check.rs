@@ -65,7 +65,7 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
         Ok(opened) => {
             let kernel = opened.kernel();
             kernel.verify_programs();
-            let vm = Rc::new(scheduler::vm(args.cpus, false)?);
+            let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false)?);
             checked.failure = opened.load(vm, Vec::new()).err().map(|e| object::failure(&object, e));
             checked.verdicts = kernel.verdicts();
         }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use sextant_abi::Ns;
 
 use crate::{duration, shape};
@@ -128,6 +128,19 @@ pub struct SimArgs {
     /// Check every memory access of the scheduler against single objects (slower)
     #[arg(long)]
     pub sanitize: bool,
+
+    /// What runs the scheduler's programs; the results are the same [default: interp]
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<EngineArg>,
+}
+
+/// What runs programs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum EngineArg {
+    /// One instruction at a time
+    Interp,
+    /// Compiled to machine code (x86-64)
+    Jit,
 }
 
 /// `sextant inspect`

@@ -9,9 +9,9 @@ use sextant_sched::Ops;
 use sextant_sched::ext::EnableError;
 use sextant_sched::native::{Fifo, VtimeFair};
 use sextant_sim::{Outcome, SimConfig, Simulation, Workload};
-use sextant_vm::{Vm, VmConfig};
+use sextant_vm::{Engine, Vm, VmConfig};
 
-use crate::cli::SimArgs;
+use crate::cli::{EngineArg, SimArgs};
 use crate::object::{self, How, Object};
 use crate::sink::Sink;
 use crate::source;
@@ -63,7 +63,7 @@ impl Scheduler {
         workload: &Workload,
         sink: &mut Sink,
     ) -> Result<Machine, Failure> {
-        let vm = Rc::new(vm(args.cpus, args.sanitize)?);
+        let vm = Rc::new(vm(args.cpus, engine(args)?, args.sanitize)?);
         let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
         let ops = match self {
             Scheduler::Fair => None,
@@ -85,11 +85,28 @@ fn refused(error: EnableError) -> Failure {
     Failure { status: Status::No, error: anyhow!("the scheduler was refused: {error}") }
 }
 
+/// What runs the scheduler's programs.
+fn engine(args: &SimArgs) -> Result<Engine, Failure> {
+    match args.engine {
+        Some(EngineArg::Jit) if args.sanitize => Err(Failure::usage(
+            "--sanitize checks in the interpreter: leave one of --sanitize and --engine jit out",
+        )),
+        Some(EngineArg::Jit) if !Engine::Jit.is_available() => {
+            let arch = std::env::consts::ARCH;
+            Err(Failure::usage(format!("this build has no compiler for {arch}: leave --engine jit out")))
+        }
+        Some(EngineArg::Jit) => Ok(Engine::Jit),
+        Some(EngineArg::Interp) => Ok(Engine::Interpreter),
+        None => Ok(Engine::default()),
+    }
+}
+
 /// Memory and programs of a machine with that many CPUs.
-pub fn vm(nr_cpus: u32, sanitize: bool) -> Result<Vm, Failure> {
+pub fn vm(nr_cpus: u32, engine: Engine, sanitize: bool) -> Result<Vm, Failure> {
     let scx = TaskStruct::at(0).scx();
     let config = VmConfig {
         nr_cpus,
+        engine,
         sanitize,
         task_size: TaskStruct::SIZE,
         task_writable: [(scx.slice().addr(), 8), (scx.dsq_vtime().addr(), 8), (scx.disallow().addr(), 1)]

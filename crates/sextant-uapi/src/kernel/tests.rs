@@ -11,7 +11,7 @@ use super::*;
 fn kernel() -> Rc<Kernel> {
     let kernel = Kernel::new(KernelConfig { nr_cpus: 4, vmlinux: Rc::new(Vmlinux::build(&|_| true)) });
     let config =
-        VmConfig { nr_cpus: 4, sanitize: false, task_size: TaskStruct::SIZE, task_writable: Vec::new() };
+        VmConfig { nr_cpus: 4, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     kernel.set_vm(Rc::new(Vm::new(config).unwrap()), Vec::new());
     kernel
 }

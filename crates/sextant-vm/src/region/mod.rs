@@ -17,6 +17,7 @@ mod objects;
 mod ranges;
 mod reserve;
 mod slots;
+mod walls;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,12 +26,14 @@ use sextant_abi::{Mem, ObjKind};
 
 use crate::Errno;
 use crate::error::{Fault, Why};
+use crate::jit;
 use objects::Objects;
 use reserve::Reserve;
 use slots::Slots;
 
 pub(crate) use arena::Arena;
 pub(crate) use reserve::{PAGE, seal_writes, sealed_memfd};
+pub(crate) use walls::Walls;
 
 /// The fixed high bits of every address.
 pub const TAG: u64 = 0xffff_8880_0000_0000;
@@ -105,6 +108,8 @@ pub struct Region {
     /// `[zone * 2 + write]`: bytes a program may touch without a further question.
     limits: [Cell<u64>; ZONES * 2],
     committed: [Cell<u64>; ZONES],
+    /// What compiled code looks at.
+    pub(crate) compiled: jit::State,
     task_stride: u64,
     /// Per byte of a task slot: how many bytes from here on may be stored to.
     task_writable: Vec<u8>,
@@ -121,8 +126,10 @@ impl Region {
     /// reserved (not used) addresses.
     pub fn new(cfg: RegionConfig) -> Result<Rc<Region>, Errno> {
         let task_stride = u64::from(cfg.task_size.max(1)).next_multiple_of(64);
+        let host = Reserve::new(LEN as usize)?;
         Ok(Rc::new(Region {
-            host: Reserve::new(LEN as usize)?,
+            compiled: jit::State::new(Walls::new(host.base())),
+            host,
             limits: Default::default(),
             committed: Default::default(),
             task_stride,

@@ -71,8 +71,10 @@ impl Region {
     /// Moves the limits of the wall check.
     fn open(&self, zone: Zone, end: u64) {
         self.limits[zone as usize * 2].set(end);
+        self.compiled.walls.open(zone as usize, false, end);
         if zone.writable() {
             self.limits[zone as usize * 2 + 1].set(end);
+            self.compiled.walls.open(zone as usize, true, end);
         }
     }
 

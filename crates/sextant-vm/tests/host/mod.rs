@@ -2,8 +2,10 @@
 
 #![allow(dead_code)] // every test file uses another part
 
+use std::cell::Cell;
+
 use sextant_abi::{Insn, ProgramImage, Reloc};
-use sextant_vm::{Host, Run, Trap, Vm, VmConfig};
+use sextant_vm::{Engine, Host, Run, Trap, Vm, VmConfig};
 
 /// A kfunc of a test.
 pub type Kfunc = Box<dyn FnMut(&Vm, u32, [u64; 5]) -> Result<u64, Trap>>;
@@ -62,10 +64,39 @@ impl Host for TestHost {
     }
 }
 
+thread_local! {
+    /// What runs the programs of this thread's vms.
+    static ENGINE: Cell<Engine> = const { Cell::new(Engine::Interpreter) };
+}
+
+/// Runs a test on the compiler.
+pub fn compiled(test: fn()) {
+    ENGINE.set(Engine::Jit);
+    test();
+}
+
+/// The named tests once more, on the compiler.
+#[allow(unused_macros)] // likewise
+macro_rules! compiled_too {
+    ($($test:ident)*) => {
+        mod compiled {
+            $(
+                #[test]
+                fn $test() {
+                    super::host::compiled(super::$test);
+                }
+            )*
+        }
+    };
+}
+#[allow(unused_imports)] // likewise
+pub(crate) use compiled_too;
+
 /// A vm with 2 CPUs and 64-byte tasks, of which bytes 16..24 and 32..40 may be written.
 pub fn vm(sanitize: bool) -> Vm {
     let task_writable = vec![(16, 8), (32, 8)];
-    Vm::new(VmConfig { nr_cpus: 2, sanitize, task_size: 64, task_writable }).expect("address space")
+    Vm::new(VmConfig { nr_cpus: 2, sanitize, task_size: 64, task_writable, engine: ENGINE.get() })
+        .expect("address space")
 }
 
 /// An image from assembler text; `lddw %rN, <n>` at the slots of `relocs` gets the thing instead.
