@@ -37,6 +37,9 @@ const SOURCES: &str = "crates/sextant-sched/src";
 /// Each watcher needs so many.
 const AT_LEAST: usize = 3;
 
+/// Seconds for all sequences of one bug.
+const LIMIT_S: u32 = 300;
+
 /// Runs `sequences` random sequences, or one seed and shows its steps; of the model, or (`sim`) of simulations with checkers.
 pub fn model(seed: Option<u64>, sequences: u64, sim: bool) -> Result<Done> {
     let watcher = if sim { Watcher::Checkers(None) } else { Watcher::Model };
@@ -73,6 +76,9 @@ pub fn mutants(only: &[String], sequences: u64, check: bool) -> Result<Done> {
     mutants.retain(|m| only.is_empty() || only.contains(&m.name) || only.contains(&m.by));
     if mutants.is_empty() {
         bail!("mutants.toml has nothing called {only:?}");
+    }
+    if !workspace::root().join(".git").exists() {
+        return Ok(Done::Skipped("the scratch copy is a git worktree, and this is no checkout".into()));
     }
     let tree = scratch()?;
     let mut missed = Vec::new();
@@ -165,10 +171,14 @@ impl Mutant {
         self.environment(&mut build);
         run::output(build.arg("--no-run"))
             .with_context(|| format!("bug \"{}\" does not compile", self.name))?;
-        let mut test = watcher.test(tree);
+        // A broken class may never come back: then it has not been caught.
+        let mut test = Command::new("timeout");
+        let cargo = watcher.test(tree);
+        test.arg(LIMIT_S.to_string()).arg(cargo.get_program()).args(cargo.get_args()).current_dir(tree);
+        test.envs(cargo.get_envs().filter_map(|(name, value)| Some((name, value?))));
         self.environment(&mut test);
         test.env(format!("{}_SEQUENCES", watcher.prefix()), sequences.to_string());
-        let out = test.output().context("cannot start cargo")?;
+        let out = test.output().context("cannot start timeout")?;
         let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
         let mark = match watcher {
             Watcher::Model => "sequence ".to_owned(),

@@ -102,7 +102,8 @@ impl Ops for Chaos {
                 self.allowed_cpu(s, p).0 as i32
             }
             2 => prev.0 as i32,
-            _ => self.allowed_cpu(s, p).0 as i32,
+            // Any: where it is not allowed the core finds another.
+            _ => self.below(u64::from(s.cfg.nr_cpus)) as i32,
         }
     }
     fn enqueue(&self, s: &mut Sched, p: TaskId, _flags: u64) {

@@ -141,6 +141,10 @@ pub fn perform(k: &mut dyn Kernel, act: &Act, answers: &mut Vec<i64>) {
                     slice.inspect(|&slice| k.iter_slice(it, slice));
                     vtime.filter(|_| priq).inspect(|&vtime| k.iter_vtime(it, vtime));
                     answers.push(i64::from(k.dsq_move(it, p, to, priq, flags)));
+                    if which & 2 != 0 {
+                        // It is no longer where the walk saw it, even if it is on the same DSQ again.
+                        answers.push(i64::from(k.dsq_move(it, p, to, priq, flags)));
+                    }
                 }
                 which >>= 1;
             }
