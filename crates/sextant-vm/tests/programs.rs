@@ -86,6 +86,35 @@ fn eight_frames_and_no_more() {
     assert_eq!(r0(&chain(9)), Err(TrapKind::CallDepth));
 }
 
+/// A callback's frames are counted on top of those of the function that called the helper.
+#[test]
+fn eight_frames_with_a_callback_and_no_more() {
+    let calls = |above: u32, below: u32| {
+        let mut asm = String::from("call local a0\nexit\n");
+        for i in 0..above {
+            asm += &format!("a{i}:\ncall local a{}\nexit\n", i + 1);
+        }
+        let start = 2 + 2 * above;
+        asm += &format!("a{above}:\nmov %r1, 2\nlddw %r2, 0\nmov %r3, 0\nmov %r4, 0\ncall 181\nexit\n");
+        let callback = start + 7;
+        for i in 0..below {
+            asm += &format!("b{i}:\ncall local b{}\nexit\n", i + 1);
+        }
+        asm += &format!("b{below}:\nmov %r0, 0\nexit\n");
+        let vm = vm(false);
+        let result = run(&vm, &mut TestHost::default(), &asm, &[(start + 1, Reloc::Func(callback))]);
+        result.map(|run| (run.r0, run.insns)).map_err(|trap| (trap.insn, trap.into_kind()))
+    };
+    for above in 0..=5 {
+        let insns = |below: u32| u64::from(2 + 2 * above + 6 + 2 * (2 * below + 2));
+        for below in 0..=5 - above {
+            assert_eq!(calls(above, below), Ok((2, insns(below))), "{above} above, {below} below");
+        }
+        let last = 2 + 2 * above + 7 + 2 * (5 - above);
+        assert_eq!(calls(above, 6 - above), Err((last, TrapKind::CallDepth)), "{above} above");
+    }
+}
+
 #[test]
 fn bpf_loop_calls_back() {
     let asm = "mov %r1, 5\nlddw %r2, 0\nstdw [%r10-8], 0\nmov %r3, %r10\nadd %r3, -8\nmov %r4, 0\ncall 181\n\
@@ -190,6 +219,7 @@ host::compiled_too! {
     the_budget_ends_a_loop_and_a_nest
     programs_nest_with_their_own_stacks
     eight_frames_and_no_more
+    eight_frames_with_a_callback_and_no_more
     bpf_loop_calls_back
     what_is_wrong_traps_when_it_is_reached
     locks_balance
