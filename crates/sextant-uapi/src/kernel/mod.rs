@@ -10,7 +10,7 @@
 //!
 //! What must hold: libbpf asks which features the kernel has once per process, so what its probes make must not show in
 //! later numbers and addresses. They are the programs of types that never run here, and arrays without BTF, which get their vm
-//! map only when something uses them ([`MapObject::vm_map`](objects::MapObject::vm_map)).
+//! map only when something uses them (`MapObject::vm_map`).
 
 mod btf;
 pub(crate) mod fd;
