@@ -14,8 +14,7 @@ const SIMPLE: &[u8] = include_bytes!("../../../schedulers/built/simple.bpf.o");
 const FLIPS: usize = 400;
 
 fn vm() -> Rc<Vm> {
-    let config =
-        VmConfig { nr_cpus: 2, task_size: TaskStruct::SIZE, ..VmConfig::default() };
+    let config = VmConfig { nr_cpus: 2, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     Rc::new(Vm::new(config).unwrap())
 }
 

@@ -14,8 +14,7 @@ fn options(name: &str) -> OpenOptions {
 }
 
 fn vm() -> Rc<Vm> {
-    let config =
-        VmConfig { nr_cpus: 8, task_size: TaskStruct::SIZE, ..VmConfig::default() };
+    let config = VmConfig { nr_cpus: 8, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     Rc::new(Vm::new(config).unwrap())
 }
 

@@ -42,8 +42,7 @@ fn opened(bytes: &[u8]) -> Opened {
 }
 
 fn load(opened: Opened) -> Result<Loaded, LoadError> {
-    let config =
-        VmConfig { nr_cpus: 6, task_size: TaskStruct::SIZE, ..VmConfig::default() };
+    let config = VmConfig { nr_cpus: 6, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     opened.load(Rc::new(Vm::new(config).unwrap()), Vec::new())
 }
 

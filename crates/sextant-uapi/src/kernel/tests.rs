@@ -10,8 +10,7 @@ use super::*;
 
 fn kernel() -> Rc<Kernel> {
     let kernel = Kernel::new(KernelConfig { nr_cpus: 4, vmlinux: Rc::new(Vmlinux::build(&|_| true)) });
-    let config =
-        VmConfig { nr_cpus: 4, task_size: TaskStruct::SIZE, ..VmConfig::default() };
+    let config = VmConfig { nr_cpus: 4, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     kernel.set_vm(Rc::new(Vm::new(config).unwrap()), Vec::new());
     kernel
 }
