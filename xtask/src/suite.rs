@@ -55,7 +55,7 @@ fn step(args: &[&str], skipped: &mut Vec<String>) -> Result<bool> {
     let mut child = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(workspace::root())
         .args(args)
-        .env("RUSTDOCFLAGS", "-D warnings")
+        .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links") // readers of the code follow those
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

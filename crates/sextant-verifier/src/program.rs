@@ -28,7 +28,7 @@ pub struct Program<'a> {
     pub state_freq: bool,
     /// Every map the relocs name.
     pub maps: &'a [MapDesc<'a>],
-    /// Reads frozen read-only maps, see [`crate::reach`].
+    /// Reads frozen read-only maps, see [`crate::reach()`].
     pub read_only: ReadOnly<'a>,
     /// The program's BTF; without it global functions and local types are unknown.
     pub btf: Option<&'a Btf>,

@@ -1,4 +1,4 @@
-//! Binding: a struct_ops scheduler in the vm as an [`Ops`] of the class.
+//! Binding: a struct_ops scheduler in the vm as an [`Ops`](crate::ops::Ops) of the class.
 //!
 //! An op becomes a run of its program with the context the kernel gives it (one word per argument, tasks as addresses); a
 //! kfunc call comes back as a method of [`Sched`]. Instructions are charged as virtual time before anything the program
