@@ -70,7 +70,7 @@ pub fn replay(rec: Recording) -> Result<Report, ReplayError> {
 fn run(rec: Recording) -> Result<Report, ReplayError> {
     let table = schedulers::table(&rec).ok_or_else(|| ReplayError::Scheduler(rec.sched.clone()))?;
     let rec = Rc::new(rec);
-    let cfg = Config { nr_cpus: rec.cpus, hz: 250, costs: Costs::default() };
+    let cfg = Config { nr_cpus: rec.cpus, uptime: Ns::ZERO, hz: 250, costs: Costs::default() };
     let mut s = Sched::new(cfg, new_kmem().map_err(ReplayError::Memory)?);
     s.replay_begin();
     let items = item::items(&rec);

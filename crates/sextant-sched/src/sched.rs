@@ -44,6 +44,8 @@ pub fn new_kmem() -> Result<Rc<KMem>, i32> {
 pub struct Config {
     /// Possible = online CPUs at the start, 1..=8192.
     pub nr_cpus: u32,
+    /// What the clock shows when the run begins, after boot.
+    pub uptime: Ns,
     /// Ticks a second (CONFIG_HZ).
     pub hz: u64,
     /// Cost model; all zero under `--ideal`.

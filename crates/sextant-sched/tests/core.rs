@@ -49,7 +49,7 @@ struct Machine {
 
 impl Machine {
     fn new(nr_cpus: u32, partial: bool) -> Self {
-        let cfg = Config { nr_cpus, hz: 250, costs: Default::default() };
+        let cfg = Config { nr_cpus, uptime: Ns::ZERO, hz: 250, costs: Default::default() };
         let mut s = Sched::new(cfg, new_kmem().unwrap());
         for cpu in (0..nr_cpus).map(CpuId) {
             let attr =

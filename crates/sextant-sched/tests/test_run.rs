@@ -32,7 +32,7 @@ fn asks(vm: &Vm, kfunc: KfuncId) -> ProgId {
 fn a_syscall_program_runs_in_the_loaded_scheduler() {
     let config = VmConfig { nr_cpus: 3, sanitize: true, task_size: TaskStruct::SIZE, ..VmConfig::default() };
     let vm = Rc::new(Vm::new(config).expect("address space"));
-    let cfg = Config { nr_cpus: 3, hz: 250, costs: Default::default() };
+    let cfg = Config { nr_cpus: 3, uptime: sextant_abi::Ns::ZERO, hz: 250, costs: Default::default() };
     let mut s = Sched::new(cfg, vm.region());
     for cpu in (0..3).map(CpuId) {
         let attr =

@@ -35,6 +35,9 @@ const HZ: u64 = 250;
 const TICK: u64 = 1_000_000_000 / HZ;
 /// How often a CPU may ask for irq_work or a reschedule of itself within one entry.
 const MAX_ROUNDS: u32 = 8;
+/// What the machine's clock shows when a run begins: it has been booted some time ago, as every machine that a scheduler is loaded on.
+/// (A scheduler may take a time of 0 for "never".) A multiple of a tick; times given and shown to people are of the run.
+pub(crate) const UPTIME: Ns = Ns(100_000_000_000);
 /// When it goes on after that, ns.
 const MIN_ROUND: u64 = 1_000;
 /// Debug builds check all invariants after so many entries.
@@ -134,7 +137,8 @@ impl Simulation {
     pub fn new(config: SimConfig, workload: &Workload, mem: Rc<KMem>) -> Result<Simulation, SimError> {
         check(&config, workload)?;
         let (class_costs, costs) = if config.ideal { Default::default() } else { (CLASS, MACHINE) };
-        let mut sched = Sched::new(Config { nr_cpus: config.nr_cpus, hz: HZ, costs: class_costs }, mem);
+        let mut sched =
+            Sched::new(Config { nr_cpus: config.nr_cpus, uptime: UPTIME, hz: HZ, costs: class_costs }, mem);
         if let Some(shape) = config.machine {
             sched.set_topology(shape);
         }
@@ -174,7 +178,7 @@ impl Simulation {
             failed_events: Vec::new(),
             next_pid: first_pid,
             helper,
-            ended_at: Ns::ZERO,
+            ended_at: UPTIME,
             entries: 0,
             checkers: None,
         };
@@ -214,11 +218,11 @@ impl Simulation {
     /// Attaches a scheduler at time 0; the workload starts when it is loaded. As in the kernel, most failures are a successful attach
     /// followed by an exit.
     pub fn attach(&mut self, ops: Rc<dyn Ops>, sink: &mut dyn EventSink) -> Result<(), EnableError> {
-        self.sched.enter(CpuId(0), Ns::ZERO);
+        self.sched.enter(CpuId(0), UPTIME);
         self.sched.as_kthread = Some(self.helper);
         let result = self.sched.scx_enable(ops);
         self.sched.as_kthread = None;
-        let loaded = self.sched.now;
+        let loaded = self.sched.now.since(UPTIME);
         self.starts.iter_mut().for_each(|s| s.at += loaded);
         if let Some(start) = self.starts.last() {
             self.queue.arm(self.start_slot, start.at);
@@ -252,14 +256,14 @@ impl Simulation {
             self.sched.account_curr(cpu);
         }
         if let Some(checkers) = &mut self.checkers {
-            checkers.finished(now, &self.sched);
+            checkers.finished(now.since(UPTIME), &self.sched);
         }
         let (mut tasks, system_tasks): (Vec<_>, Vec<_>) =
-            self.stats.results(now, &self.sched).into_iter().partition(|r| r.spec.is_some());
+            self.stats.results(now.since(UPTIME), &self.sched).into_iter().partition(|r| r.spec.is_some());
         tasks.sort_by_key(|t| t.pid);
         let outcome = Outcome {
             ended,
-            now,
+            now: now.since(UPTIME),
             tasks,
             groups: self.stats.groups(self.workload.tasks.len()),
             system_tasks,
@@ -272,8 +276,8 @@ impl Simulation {
     }
 
     fn run_events(&mut self, sink: &mut dyn EventSink) -> Result<(Ended, Ns), SimError> {
-        let end = self.duration().unwrap_or(Ns::MAX);
-        let (mut last, mut same) = (Ns::ZERO, 0);
+        let end = self.duration().map_or(Ns::MAX, |d| UPTIME + d);
+        let (mut last, mut same) = (UPTIME, 0);
         loop {
             if self.starts.is_empty() && self.live == 0 {
                 return Ok((Ended::AllExited, last.max(self.sched.now)));
@@ -305,7 +309,10 @@ impl Simulation {
             }
             if self.stuck || same > NO_PROGRESS {
                 let curr = self.sched.t(self.sched.rqs[cpu.idx()].curr);
-                return Err(SimError::NoProgress { at, task: curr.comm().get_str(&*self.sched.mem) });
+                return Err(SimError::NoProgress {
+                    at: at.since(UPTIME),
+                    task: curr.comm().get_str(&*self.sched.mem),
+                });
             }
         }
     }
@@ -448,7 +455,7 @@ impl Simulation {
         self.return_to_user(cpu);
         self.drain_events(sink);
         if let Some(checkers) = &mut self.checkers {
-            checkers.settled(self.sched.now, &self.sched);
+            checkers.settled(self.sched.now.since(UPTIME), &self.sched);
         }
         self.sched.rcu_flush();
     }
@@ -456,11 +463,12 @@ impl Simulation {
     fn drain_events(&mut self, sink: &mut dyn EventSink) {
         let mut events = std::mem::take(&mut self.sched.events);
         for (t, cpu, ev) in &events {
-            self.stats.event(*t, ev, &self.sched);
+            let t = t.since(UPTIME);
+            self.stats.event(t, ev, &self.sched);
             if let Some(checkers) = &mut self.checkers {
-                checkers.event(*t, *cpu, ev, &self.sched);
+                checkers.event(t, *cpu, ev, &self.sched);
             }
-            sink.event(*t, *cpu, ev, &self.sched);
+            sink.event(t, *cpu, ev, &self.sched);
         }
         events.clear();
         self.sched.events = events;
@@ -552,7 +560,7 @@ impl Simulation {
 impl Cpu {
     fn new(cpu: CpuId, queue: &mut EventQueue<What>) -> Self {
         Cpu {
-            busy_until: Ns::ZERO,
+            busy_until: UPTIME,
             tick: queue.add(What::Tick(cpu)),
             run_end: queue.add(What::RunEnd(cpu)),
             ipi: queue.add(What::Ipi(cpu)),

@@ -7,7 +7,7 @@ use sextant_abi::{CpuId, CpuMaskBits, Ns};
 use sextant_sched::{CgroupError, CgroupId, TaskId};
 
 use crate::config::SimError;
-use crate::machine::Simulation;
+use crate::machine::{Simulation, UPTIME};
 use crate::workload::{CgroupSpec, Policy};
 
 /// A command and its time.
@@ -134,7 +134,7 @@ impl Simulation {
     fn arm_next(&mut self) {
         if let Some(&i) = self.script.last() {
             let at = self.workload.events[i].at;
-            self.queue.arm(self.script_slot, at);
+            self.queue.arm(self.script_slot, UPTIME + at);
         }
     }
 
@@ -153,7 +153,7 @@ impl Simulation {
             self.sched.as_kthread = Some(self.helper);
             self.sched.charge(self.costs.syscall_ns);
             if let Err(why) = self.command(&workload.events[i].command) {
-                self.failed_events.push((at, why));
+                self.failed_events.push((at.since(UPTIME), why));
             }
             self.sched.as_kthread = None;
         }
@@ -220,7 +220,7 @@ impl Simulation {
     pub(crate) fn move_to_cgroup(&mut self, tasks: &[TaskId], path: &str) {
         let moved = self.sched.cgroup_lookup(path).and_then(|id| self.sched.cgroup_attach(tasks, id));
         if let Err(e) = moved {
-            self.failed_events.push((self.sched.now, e.to_string()));
+            self.failed_events.push((self.sched.now.since(UPTIME), e.to_string()));
         }
     }
 }

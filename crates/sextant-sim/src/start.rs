@@ -2,6 +2,7 @@
 
 use sextant_abi::Ns;
 
+use crate::machine::UPTIME;
 use crate::workload::{SpecId, Workload};
 
 /// Start offsets are below this, ns.
@@ -21,9 +22,9 @@ pub(crate) fn starts(workload: &Workload, ideal: bool, seed: &mut SplitMix, firs
     let mut starts = Vec::new();
     for (i, spec) in workload.tasks.iter().enumerate() {
         for instance in 0..spec.instances {
-            let at = Ns(if ideal { 0 } else { seed.next() % MAX_START_OFFSET });
+            let after = Ns(if ideal { 0 } else { seed.next() % MAX_START_OFFSET });
             let pid = first_pid + starts.len() as i32;
-            starts.push(Start { at, spec: SpecId(i as u32), instance, pid });
+            starts.push(Start { at: UPTIME + after, spec: SpecId(i as u32), instance, pid });
         }
     }
     starts.sort_by_key(|s| s.at); // stable: file order at the same instant

@@ -225,7 +225,12 @@ fn time_adds_up() {
     let run: u64 = out.tasks.iter().chain(&out.system_tasks).map(|t| t.run_ns).sum();
     assert_eq!(run, out.cpus.iter().map(|c| c.busy_ns).sum::<u64>());
     for rq in &sim.sched.rqs {
-        assert_eq!(rq.exec_ns + rq.idle_ns, rq.clock.0, "busy + idle = wall on {}", rq.cpu);
+        assert_eq!(
+            rq.exec_ns + rq.idle_ns,
+            rq.clock.since(sim.sched.cfg.uptime).0,
+            "busy + idle = wall on {}",
+            rq.cpu
+        );
     }
 }
 

@@ -85,8 +85,8 @@ fn scx_sdt() {
     runs_ten_seconds("examples", "scx_sdt", &[]);
 }
 
-/// An array of queues, a pair of CPUs each. Its loader's batch of 20 ms is out of question: the machine's clock starts at 0, and the
-/// scheduler takes a start time of 0 for long ago.
+/// An array of queues, a pair of CPUs each, with its loader's batches. It takes a start time of 0 for long ago, which is so on a machine
+/// that has been up for longer than a batch.
 #[test]
 fn scx_pair() {
     let Some(object) = kernel_object("examples", "scx_pair") else { return };
@@ -94,7 +94,7 @@ fn scx_pair() {
         "map:pair_ctx.max_entries=4",
         "map:cgrp_q_arr.inner=4096",
         "nr_cpu_ids=@cpus",
-        "pair_batch_dur_ns=100",
+        "pair_batch_dur_ns=20000000",
         "pair_cpu=[4,5,6,7,0,1,2,3]",
         "pair_id=[0,1,2,3,0,1,2,3]",
         "in_pair_idx=[0,0,0,0,1,1,1,1]",

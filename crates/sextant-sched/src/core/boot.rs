@@ -53,9 +53,9 @@ impl RootCgroup {
 }
 
 impl Sched {
-    /// The kernel right after boot: swapper/N runs on every CPU, nothing else exists.
+    /// The kernel `cfg.uptime` after boot: swapper/N runs on every CPU and has only now begun to; nothing else exists.
     pub fn new(cfg: Config, mem: Rc<KMem>) -> Sched {
-        let nr_cpus = cfg.nr_cpus;
+        let (nr_cpus, uptime) = (cfg.nr_cpus, cfg.uptime);
         let root = RootCgroup::new(&mem);
         let mut s = Sched {
             mem,
@@ -64,7 +64,7 @@ impl Sched {
             rqs: Vec::with_capacity(nr_cpus as usize),
             ext: Ext::new(nr_cpus),
             this_cpu: CpuId(0),
-            now: Ns::ZERO,
+            now: uptime,
             as_kthread: None,
             rng: 0,
             noise: 0,
@@ -94,7 +94,7 @@ impl Sched {
         };
         let idle = self.alloc_task(0, &attr);
         let t = &mut self.tasks[idle];
-        (t.class, t.cpu) = (Class::Idle, cpu);
+        (t.class, t.cpu, t.exec_start) = (Class::Idle, cpu, self.now);
         let ts = self.tasks[idle].ts;
         ts.__state().set(&*self.mem, TASK_RUNNING);
         ts.on_cpu().set(&*self.mem, 1);
@@ -114,7 +114,7 @@ impl Sched {
             stop_works: Vec::new(),
             next_class: Class::Idle,
             need_resched: false,
-            clock: Ns::ZERO,
+            clock: self.now,
             nr_running: 0,
             nr_switches: 0,
             exec_ns: 0,

@@ -41,7 +41,12 @@ impl Sched {
         for rq in &self.rqs {
             assert_eq!(rq.nr_running, queued[rq.cpu.idx()], "nr_running of {}", rq.cpu);
             let charged = rq.exec_ns + rq.idle_ns;
-            assert!(charged <= rq.clock.0, "{}: {charged} ns charged by {:?}", rq.cpu, rq.clock);
+            assert!(
+                charged <= rq.clock.since(self.cfg.uptime).0,
+                "{}: {charged} ns charged by {:?}",
+                rq.cpu,
+                rq.clock
+            );
         }
         assert_eq!(waiting.iter().sum::<u32>(), self.fair_nr_waiting, "fair tasks waiting");
     }

@@ -52,7 +52,7 @@ impl Checker for Accounting {
     fn finished(&mut self, now: Ns, s: &Sched) -> Found {
         let exact = s.cfg.costs.switch_ns == 0 && s.cfg.costs.op_ns == 0;
         for rq in &s.rqs {
-            let (wall, sum) = (rq.clock.0, rq.exec_ns + rq.idle_ns);
+            let (wall, sum) = (rq.clock.since(s.cfg.uptime).0, rq.exec_ns + rq.idle_ns);
             if sum != wall {
                 return Err(format!(
                     "{}: busy {} + idle {} is not {wall} ns",

@@ -144,7 +144,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub fn new(nr_cpus: u32) -> Self {
-        let cfg = Config { nr_cpus, hz: 250, costs: Costs::default() };
+        let cfg = Config { nr_cpus, uptime: Ns::ZERO, hz: 250, costs: Costs::default() };
         let mut s = Sched::new(cfg, new_kmem().expect("the host has address space"));
         s.enter(CpuId(0), Ns(1_000_000));
         Self { s, works: Vec::new() }
