@@ -12,6 +12,7 @@ pub mod machine;
 mod population;
 mod queue;
 pub mod script;
+mod stage;
 mod start;
 pub mod stats;
 mod user;

@@ -125,7 +125,8 @@ pub struct Simulation {
     /// For tasks that are forked by others.
     pub(crate) next_pid: i32,
     pub(crate) helper: TaskId,
-    ended_at: Ns,
+    /// How far the run has come.
+    pub(crate) ended_at: Ns,
     entries: u64,
     spare_requests: Vec<Request>,
     /// Watch every event.
@@ -215,25 +216,52 @@ impl Simulation {
         self.config.duration.or(self.workload.duration)
     }
 
-    /// Attaches a scheduler at time 0; the workload starts when it is loaded. As in the kernel, most failures are a successful attach
-    /// followed by an exit.
+    /// Attaches a scheduler now; before anything ran, the workload starts when it is loaded. As in the kernel, most failures are a
+    /// successful attach followed by an exit.
     pub fn attach(&mut self, ops: Rc<dyn Ops>, sink: &mut dyn EventSink) -> Result<(), EnableError> {
-        self.sched.enter(CpuId(0), UPTIME);
-        self.sched.as_kthread = Some(self.helper);
-        let result = self.sched.scx_enable(ops);
-        self.sched.as_kthread = None;
+        self.on_cpu(CpuId(0), sink, |sim| {
+            let result = sim.sched.scx_enable(ops);
+            sim.put_off_starts();
+            result
+        })
+    }
+
+    /// The workload starts when the first scheduler is loaded.
+    fn put_off_starts(&mut self) {
+        if self.entries > 0 {
+            return;
+        }
         let loaded = self.sched.now.since(UPTIME);
         self.starts.iter_mut().for_each(|s| s.at += loaded);
         if let Some(start) = self.starts.last() {
             self.queue.arm(self.start_slot, start.at);
         }
-        self.settle(CpuId(0));
-        self.leave_kernel(CpuId(0), sink);
+    }
+
+    /// A kernel thread does something on `cpu` at the instant that the run has reached, or as soon as the CPU can.
+    pub(crate) fn on_cpu<R>(
+        &mut self,
+        cpu: CpuId,
+        sink: &mut dyn EventSink,
+        f: impl FnOnce(&mut Simulation) -> R,
+    ) -> R {
+        let at = self.ended_at.max(self.cpus[cpu.idx()].busy_until);
+        self.sched.enter(cpu, at);
+        self.leave_user(cpu, at);
+        self.sched.as_kthread = Some(self.helper);
+        let result = f(self);
+        self.sched.as_kthread = None;
+        self.settle(cpu);
+        self.run_user(cpu);
+        if self.sched.cpu_is_vacated(cpu) {
+            self.sched.cpu_dead(cpu);
+        }
+        self.leave_kernel(cpu, sink);
         result
     }
 
-    /// Unregisters the scheduler (exit kind UNREG) and waits until it is gone; `run` does it at its end.
-    fn detach(&mut self, sink: &mut dyn EventSink) {
+    /// Unregisters the scheduler (exit kind UNREG) and waits until it is gone, at the very end of a run.
+    fn shut_down(&mut self, sink: &mut dyn EventSink) {
         if self.sched.ext.state() == EnableState::Disabled {
             return;
         }
@@ -249,7 +277,7 @@ impl Simulation {
 
     /// Runs to the end; then a scheduler that is still loaded is unregistered (exit kind UNREG). The figures are of before that.
     pub fn run(&mut self, sink: &mut dyn EventSink) -> Result<Outcome, SimError> {
-        let (ended, now) = self.run_events(sink)?;
+        let (ended, now) = self.run_events(self.duration().map_or(Ns::MAX, |d| UPTIME + d), true, sink)?;
         self.ended_at = now;
         for cpu in (0..self.config.nr_cpus).map(CpuId) {
             self.sched.enter(cpu, now);
@@ -271,15 +299,20 @@ impl Simulation {
             refused_forks: std::mem::take(&mut self.refused_forks),
             failed_events: std::mem::take(&mut self.failed_events),
         };
-        self.detach(sink);
+        self.shut_down(sink);
         Ok(outcome)
     }
 
-    fn run_events(&mut self, sink: &mut dyn EventSink) -> Result<(Ended, Ns), SimError> {
-        let end = self.duration().map_or(Ns::MAX, |d| UPTIME + d);
+    /// Up to `end`; if `early`, only as long as there is somebody left to run or to wake.
+    pub(crate) fn run_events(
+        &mut self,
+        end: Ns,
+        early: bool,
+        sink: &mut dyn EventSink,
+    ) -> Result<(Ended, Ns), SimError> {
         let (mut last, mut same) = (UPTIME, 0);
         loop {
-            if self.starts.is_empty() && self.live == 0 {
+            if early && self.starts.is_empty() && self.live == 0 {
                 return Ok((Ended::AllExited, last.max(self.sched.now)));
             }
             if self.starts.is_empty() && self.suspended == self.live && end == Ns::MAX {

@@ -85,6 +85,16 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// A CPU goes and comes by itself; the rest is done on CPU 0.
+    pub(crate) fn where_it_happens(&self) -> CpuId {
+        match self {
+            Command::Cpu { cpu, .. } => *cpu,
+            _ => CpuId(0),
+        }
+    }
+}
+
 impl Simulation {
     /// The cgroups of the workload, and those its tasks name.
     pub(crate) fn make_cgroups(&mut self) -> Result<(), SimError> {
@@ -140,10 +150,7 @@ impl Simulation {
 
     /// Where the next event happens: a CPU goes and comes by itself.
     pub(crate) fn script_cpu(&self) -> CpuId {
-        match self.script.last().map(|&i| &self.workload.events[i].command) {
-            Some(Command::Cpu { cpu, .. }) => *cpu,
-            _ => CpuId(0),
-        }
+        self.script.last().map_or(CpuId(0), |&i| self.workload.events[i].command.where_it_happens())
     }
 
     /// Carries out the event that is due.
@@ -152,7 +159,7 @@ impl Simulation {
         if let Some(i) = self.script.pop() {
             self.sched.as_kthread = Some(self.helper);
             self.sched.charge(self.costs.syscall_ns);
-            if let Err(why) = self.command(&workload.events[i].command) {
+            if let Err(why) = self.carry_out(&workload.events[i].command) {
                 self.failed_events.push((at.since(UPTIME), why));
             }
             self.sched.as_kthread = None;
@@ -160,7 +167,7 @@ impl Simulation {
         self.arm_next();
     }
 
-    fn command(&mut self, command: &Command) -> Result<(), String> {
+    pub(crate) fn carry_out(&mut self, command: &Command) -> Result<(), String> {
         let text = |e: CgroupError| e.to_string();
         match command {
             Command::Cpu { cpu, online: true } => self.sched.cpu_activate(*cpu).map_err(|e| e.to_string()),
