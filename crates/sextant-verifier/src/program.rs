@@ -86,6 +86,9 @@ pub enum CtxArg {
     Trusted(&'static str),
     /// The same, may be NULL.
     TrustedOrNull(&'static str),
+    /// A pointer to a kernel struct of which nobody says that it is still there (fentry, fexit): it can be read through, and a bad
+    /// address reads 0.
+    Bare(&'static str),
 }
 
 /// A map.

@@ -78,24 +78,30 @@ fn print(checked: &Checked, out: &mut dyn Write) -> std::io::Result<()> {
     let (bold, red, plain) =
         if color(std::io::stdout()) { ("\x1b[1m", "\x1b[1;31m", "\x1b[0m") } else { ("", "", "") };
     writeln!(out, "{bold}{}{plain}", checked.name)?;
-    for Verdict { prog, result } in &checked.verdicts {
-        match result {
-            Ok(a) => writeln!(
-                out,
-                "  {prog:<32} accepted   {} insns processed, {} states ({} at most), {} bytes of stack",
-                a.insns_processed, a.total_states, a.peak_states, a.stack_depth
-            )?,
-            Err(rejection) => {
-                writeln!(out, "  {prog:<32} {red}refused{plain}")?;
-                for line in rejection.to_string().lines() {
-                    writeln!(out, "    {line}")?;
-                }
-            }
-        }
+    for v in &checked.verdicts {
+        out.write_all(verdict(v, color(std::io::stdout())).as_bytes())?;
     }
     match &checked.failure {
         Some(failure) => writeln!(out, "  {red}not loaded{plain}: {:#}", failure.error),
         None => Ok(()),
+    }
+}
+
+/// What the verifier said of a program, in lines.
+pub fn verdict(Verdict { prog, result }: &Verdict, color: bool) -> String {
+    let (red, plain) = if color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    match result {
+        Ok(a) => format!(
+            "  {prog:<32} accepted   {} insns processed, {} states ({} at most), {} bytes of stack\n",
+            a.insns_processed, a.total_states, a.peak_states, a.stack_depth
+        ),
+        Err(rejection) => {
+            let mut text = format!("  {prog:<32} {red}refused{plain}\n");
+            for line in rejection.to_string().lines() {
+                text.push_str(&format!("    {line}\n"));
+            }
+            text
+        }
     }
 }
 

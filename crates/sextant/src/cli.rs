@@ -129,6 +129,10 @@ pub struct SimArgs {
     #[arg(long)]
     pub sanitize: bool,
 
+    /// Run without asking the verifier, also what it refuses: the vm checks every access by itself
+    #[arg(long)]
+    pub unchecked: bool,
+
     /// What runs the scheduler's programs; the results are the same [default: interp]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<EngineArg>,
@@ -171,8 +175,8 @@ Examples:
   sextant check ./scx_simple.bpf.o ./mine.bpf.o --json
 
 The verifier follows every path of every program, as Linux does before it loads one. It is young: where it refuses what Linux
-accepts, or the other way round, docs/parity/ says so as far as it is known. `sextant sim` does not ask it: the vm checks every access
-by itself.
+accepts, or the other way round, docs/parity/ says so as far as it is known. `sextant sim` asks it first, unless it is told
+--unchecked.
 
 Exit status: 0 all programs are accepted, 1 one is refused, 2 an object cannot be read.";
 

@@ -9,11 +9,12 @@ use sextant_bpf::vmlinux::Vmlinux;
 use sextant_sched::Ops;
 use sextant_sched::bpf::{BpfOps, has_kfunc};
 use sextant_sched::ops::OpsParams;
-use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, open};
+use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, Verdict, open};
 use sextant_vm::{ProgId, Vm};
 
 use crate::source::Source;
 use crate::status::{Failure, Status};
+use crate::{check, color};
 
 /// An object as `source` found it.
 pub type Object = Source<Cow<'static, [u8]>>;
@@ -48,14 +49,34 @@ pub fn prepare(object: &Object, how: &How) -> Result<Opened, Failure> {
     Ok(opened)
 }
 
-/// The scheduler, its programs in `vm`.
-pub fn load(object: &Object, how: &How, vm: &Rc<Vm>) -> Result<Rc<dyn Ops>, Failure> {
+/// The scheduler, its programs in `vm`; with `checked` only if the verifier accepts them.
+pub fn load(object: &Object, how: &How, checked: bool, vm: &Rc<Vm>) -> Result<Rc<dyn Ops>, Failure> {
     let opened = prepare(object, how)?;
+    let kernel = opened.kernel();
+    if checked {
+        kernel.verify_programs();
+    }
     let loaded = opened.load(vm.clone(), Vec::new()).map_err(|e| failure(object, e))?;
+    refusals(object, &kernel.verdicts())?;
     for warning in &loaded.warnings {
         tracing::warn!("{}: {warning}", object.name);
     }
     Ok(Rc::new(bind(&loaded)))
+}
+
+/// Refuses what the verifier refuses, in the words of `sextant check`.
+fn refusals(object: &Object, verdicts: &[Verdict]) -> Result<(), Failure> {
+    let refused: Vec<&Verdict> = verdicts.iter().filter(|v| v.result.is_err()).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let mut text =
+        format!("{}: the verifier refuses {} of {} programs\n", object.name, refused.len(), verdicts.len());
+    for verdict in refused {
+        text.push_str(&check::verdict(verdict, color(std::io::stderr())));
+    }
+    text.push_str("`--unchecked` runs it all the same: the vm stops every access that goes wrong");
+    Err(Failure { status: Status::No, error: anyhow!("{text}") })
 }
 
 fn bind(loaded: &Loaded) -> BpfOps {

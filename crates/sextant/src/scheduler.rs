@@ -70,7 +70,7 @@ impl Scheduler {
             Scheduler::Native(ops) => Some(ops.clone()),
             Scheduler::Bpf(object) => {
                 let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &args.sets };
-                Some(object::load(object, &how, &vm)?)
+                Some(object::load(object, &how, !args.unchecked, &vm)?)
             }
         };
         if let Some(ops) = &ops {

@@ -32,7 +32,7 @@ fn the_watchdog_throws_out_a_scheduler_that_never_dispatches() {
 fn a_trap_ends_the_scheduler_and_names_the_instruction() {
     let Some(object) = bpf_object("trap") else { return };
     let load = workload("finite-trap", FINITE);
-    let run = sextant(&["sim", &object, &load, "--cpus", "1", "--json"]).expect(3);
+    let run = sextant(&["sim", &object, &load, "--cpus", "1", "--json", "--unchecked"]).expect(3);
     let exit = &run.json()["exit"];
     assert_eq!(exit["kind"], "ERROR");
     let msg = exit["msg"].as_str().expect("a message");
@@ -44,11 +44,43 @@ fn a_trap_ends_the_scheduler_and_names_the_instruction() {
 fn an_endless_loop_is_a_soft_lockup() {
     let Some(object) = bpf_object("endless") else { return };
     let load = workload("finite-endless", FINITE);
-    let run = sextant(&["sim", &object, &load, "--json"]).expect(3);
+    let run = sextant(&["sim", &object, &load, "--json", "--unchecked"]).expect(3);
     let exit = &run.json()["exit"];
     assert_eq!(exit["kind"], "ERROR");
     let msg = exit["msg"].as_str().expect("a message");
     assert!(msg.starts_with("soft lockup - CPU ") && msg.ends_with('s'), "{msg}");
+}
+
+/// What the tests above let run on purpose is not run without `--unchecked`; the words are those of `sextant check`.
+#[test]
+fn what_the_verifier_refuses_is_not_run() {
+    for (name, code) in [("trap", "V0005"), ("endless", "V0031")] {
+        let Some(object) = bpf_object(name) else { return };
+        let run = sextant(&["sim", &object, "--json"]).expect(1);
+        assert_eq!(run.stdout, "", "no result");
+        assert!(run.stderr.contains("the verifier refuses 1 of 1 programs"), "{}", run.stderr);
+        assert!(run.stderr.contains(code) && run.stderr.contains("--unchecked"), "{}", run.stderr);
+        let check = sextant(&["check", &object]).expect(1);
+        let words = check.stdout.split_once('\n').expect("below the object's name").1;
+        assert!(run.stderr.contains(words), "{}\nis not in\n{}", words, run.stderr);
+    }
+}
+
+/// The verifier leaves a note at such a load. Without it the vm stops the program.
+#[test]
+fn a_load_through_a_null_kernel_pointer_reads_0() {
+    let Some(object) = bpf_object("probe") else { return };
+    let load = workload("finite-probe", FINITE);
+    for engine in ["interp", "jit"] {
+        if engine == "jit" && !sextant_vm::Engine::Jit.is_available() {
+            continue;
+        }
+        let run = sextant(&["sim", &object, &load, "--cpus", "1", "--json", "--engine", engine]).expect(0);
+        assert_eq!(run.json()["exit"]["msg"], "read 10 zeros");
+    }
+    let run = sextant(&["sim", &object, &load, "--cpus", "1", "--json", "--unchecked"]).expect(3);
+    let msg = run.json()["exit"]["msg"].to_string();
+    assert!(msg.contains("sextant: probe_enqueue: insn "), "{msg}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Steps of a load: 1. attributes; 2. what it attaches to; 3. structure of the code; 4. names become things (`resolve`);
 //! 5. constants and frozen read-only data are folded, and what is still reachable must be callable; 6. into the vm, if
-//! programs of its type run at all. Mirrors bpf_prog_load of kernel/bpf/syscall.c, 7.3. Safety is the vm's business.
+//! programs of its type run at all. Between 5 and 6 the verifier looks at it if it was asked to (`verify`). Mirrors bpf_prog_load of kernel/bpf/syscall.c, 7.3. Safety is the vm's business.
 
 use std::rc::Rc;
 
@@ -97,8 +97,8 @@ impl Kernel {
             a.u32(f::PROG_FLAGS) & SLEEPABLE != 0,
         )?;
         sextant_verifier::check(&insns).map_err(|e| Refusal::einval(format!("{e}\n")))?;
-        let resolved = self.resolve(a, name.clone(), insns)?;
-        self.verify(a, &resolved.image, a.u32(f::PROG_FLAGS) & SLEEPABLE != 0)?;
+        let mut resolved = self.resolve(a, name.clone(), insns)?;
+        self.verify(a, &mut resolved.image, a.u32(f::PROG_FLAGS) & SLEEPABLE != 0)?;
         let in_vm = match prog_type.runs() {
             true => Some(self.vm()?.prog_add(resolved.image.clone())),
             false => None,

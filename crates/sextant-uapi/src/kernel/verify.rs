@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use sextant_abi::ProgramImage;
 use sextant_abi::tables::Op;
-use sextant_bpf::btf::{TypeId, ext};
-use sextant_verifier::{Accepted, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify};
+use sextant_abi::types::find_type;
+use sextant_bpf::btf::{Kind, TypeId, ext};
+use sextant_verifier::{Accepted, CtxArg, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify};
 use sextant_vm::MapId;
 
 use super::prog::Refusal;
@@ -15,6 +16,11 @@ use crate::user;
 
 /// `BPF_F_RDONLY_PROG`
 const RDONLY_PROG: u32 = 1 << 7;
+
+/// `BPF_TRACE_RAW_TP`, `BPF_TRACE_FENTRY`, `BPF_TRACE_FEXIT`
+const TRACE_RAW_TP: u32 = 23;
+const TRACE_FENTRY: u32 = 24;
+const TRACE_FEXIT: u32 = 25;
 
 /// What the verifier said of a program.
 #[derive(Clone, Debug)]
@@ -29,7 +35,8 @@ pub struct Verdict {
 const TEST_STATE_FREQ: u32 = 1 << 3;
 
 impl Kernel {
-    /// From now on the verifier looks at every program that is loaded. It only keeps its verdict: the vm is safe without it.
+    /// From now on the verifier looks at every program that is loaded. It keeps its verdict and leaves its notes in the image; a
+    /// program that it refuses is loaded all the same, so that one load tells of all programs. The vm is safe without it.
     pub fn verify_programs(&self) {
         self.verifying.set(true);
     }
@@ -39,13 +46,15 @@ impl Kernel {
         self.verdicts.borrow().clone()
     }
 
-    /// Verifies a program whose names are resolved; libbpf's feature probes are not verified.
-    pub(super) fn verify(&self, a: &Attr, image: &ProgramImage, sleepable: bool) -> Result<(), Refusal> {
+    /// Verifies a program whose names are resolved and puts notes into the image; libbpf's feature probes are not verified.
+    pub(super) fn verify(&self, a: &Attr, image: &mut ProgramImage, sleepable: bool) -> Result<(), Refusal> {
         let ty = ProgType(a.u32(f::PROG_TYPE));
         if !self.verifying.get() || !ty.runs() {
             return Ok(());
         }
-        let kind = self.prog_kind(ty, a.u32(f::ATTACH_BTF_ID), a.u32(f::EXPECTED_ATTACH_TYPE));
+        let (attach, how) = (a.u32(f::ATTACH_BTF_ID), a.u32(f::EXPECTED_ATTACH_TYPE));
+        let args = if ty == ProgType::TRACING { self.tracing_args(TypeId(attach), how) } else { Vec::new() };
+        let kind = self.prog_kind(ty, attach, how, &args);
         let fd = a.u32(f::PROG_BTF_FD) as i32;
         let btf = if fd == 0 { None } else { Some(self.btf_at(fd)?) };
         let all = self.maps();
@@ -70,11 +79,15 @@ impl Kernel {
         // The whole name; the call's own is cut to 15 bytes.
         let whole = funcs.first().zip(btf.as_ref()).map(|(func, b)| b.btf.name(func.ty).to_owned());
         let prog = whole.filter(|name| !name.is_empty()).unwrap_or_else(|| image.name.clone());
+        if let Ok(accepted) = &result {
+            image.dead.clone_from(&accepted.dead);
+            image.probe_load.clone_from(&accepted.probe_load);
+        }
         self.verdicts.borrow_mut().push(Verdict { prog, result });
         Ok(())
     }
 
-    fn prog_kind(&self, ty: ProgType, attach: u32, member: u32) -> ProgKind<'static> {
+    fn prog_kind<'a>(&self, ty: ProgType, attach: u32, member: u32, args: &'a [CtxArg]) -> ProgKind<'a> {
         match ty {
             ProgType::STRUCT_OPS => {
                 let ops = self.btf().name(TypeId(attach));
@@ -85,8 +98,45 @@ impl Kernel {
                 }
             }
             ProgType::SYSCALL => ProgKind::Syscall,
-            ProgType::TRACING => ProgKind::Tracing { args: &[], returns_zero: false },
+            ProgType::TRACING => {
+                ProgKind::Tracing { args, returns_zero: matches!(member, TRACE_FENTRY | TRACE_FEXIT) }
+            }
             _ => ProgKind::Other,
+        }
+    }
+
+    /// What lies in the context of a program on this function or tracepoint; nothing when it is neither.
+    fn tracing_args(&self, attach: TypeId, how: u32) -> Vec<CtxArg> {
+        let btf = self.btf();
+        let resolved = |ty| btf.resolve(ty).unwrap_or(TypeId::VOID);
+        let proto = match btf.kind(attach) {
+            Kind::Func { proto, .. } => *proto,
+            Kind::Typedef(ptr) => match btf.kind(resolved(*ptr)) {
+                Kind::Ptr(to) => resolved(*to),
+                _ => return Vec::new(),
+            },
+            _ => return Vec::new(),
+        };
+        let Kind::FuncProto { params, .. } = btf.kind(proto) else { return Vec::new() };
+        // A tracepoint's first parameter is the kernel's own.
+        let skip = usize::from(how == TRACE_RAW_TP);
+        let mut args: Vec<CtxArg> = params.iter().skip(skip).map(|p| self.tracing_arg(p.ty, how)).collect();
+        if how == TRACE_FEXIT {
+            args.push(CtxArg::Number);
+        }
+        args
+    }
+
+    fn tracing_arg(&self, ty: TypeId, how: u32) -> CtxArg {
+        let btf = self.btf();
+        let to = match btf.resolve(ty).map(|ty| btf.kind(ty)) {
+            Ok(Kind::Ptr(to)) => btf.resolve(*to).unwrap_or(TypeId::VOID),
+            _ => return CtxArg::Number,
+        };
+        match (btf.kind(to), find_type(btf.name(to))) {
+            (Kind::Struct { .. }, Some(desc)) if how == TRACE_RAW_TP => CtxArg::Trusted(desc.name),
+            (Kind::Struct { .. }, Some(desc)) => CtxArg::Bare(desc.name),
+            _ => CtxArg::Number,
         }
     }
 

@@ -321,6 +321,7 @@ impl Env<'_> {
             ProgKind::Tracing { args, .. } => match args.get(i) {
                 Some(CtxArg::Trusted(name)) => (*name, false),
                 Some(CtxArg::TrustedOrNull(name)) => (*name, true),
+                Some(CtxArg::Bare(name)) => return Reg::ptr(What::Obj(Ty::Kernel(name)), 0),
                 _ => return Reg::UNKNOWN,
             },
             _ => return Reg::UNKNOWN,

@@ -34,6 +34,8 @@ extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __ksym;
 extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __ksym;
 extern struct cgroup *bpf_cgroup_from_id(u64 cgid) __ksym;
 extern void bpf_cgroup_release(struct cgroup *cgrp) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
 extern long bpf_task_under_cgroup(struct task_struct *task, struct cgroup *ancestor) __ksym;
 
 #define may_goto_end(n) asm volatile goto("may_goto %l[" #n "]" :::: n)
@@ -62,7 +64,7 @@ int __arena counter = 40;
 struct elem __arena *__arena list;
 
 volatile u64 switches, odd_switches;
-volatile u64 seen_tasks, seen_cgroups, calls, sum;
+volatile u64 seen_tasks, odd_tasks, seen_cgroups, calls, sum;
 
 #define CHECK(cond)                                              \
 	do {                                                     \
@@ -80,7 +82,7 @@ static bool less(struct bpf_rb_node *a, const struct bpf_rb_node *b)
 static int trees(void)
 {
 	struct bpf_rb_node *rb;
-	u64 last = 0;
+	u64 key, last = 0;
 	int i;
 
 	bpf_for(i, 0, 20) {
@@ -102,9 +104,10 @@ static int trees(void)
 		bpf_spin_unlock(&tree_lock);
 		CHECK(rb);
 		n = container_of(rb, struct node, rb);
-		CHECK(n->key == last + 1);
-		last = n->key;
+		key = n->key;
 		bpf_obj_drop_impl(n, NULL);
+		CHECK(key == last + 1);
+		last = key;
 	}
 	return 0;
 }
@@ -147,11 +150,12 @@ static int walks(void)
 	s32 last = -1;
 
 	CHECK(root);
+	bpf_rcu_read_lock();
 	bpf_iter_task_new(&tasks, NULL, BPF_TASK_ITER_ALL_THREADS);
 	while ((p = bpf_iter_task_next(&tasks))) {
-		CHECK(p->pid != last);
+		if (p->pid == last || (p->pid && !bpf_task_under_cgroup(p, root)))
+			odd_tasks++;
 		last = p->pid;
-		CHECK(p->pid == 0 || bpf_task_under_cgroup(p, root));
 		seen_tasks++;
 	}
 	bpf_iter_task_destroy(&tasks);
@@ -159,8 +163,9 @@ static int walks(void)
 	while ((css = bpf_iter_css_next(&csses)))
 		seen_cgroups++;
 	bpf_iter_css_destroy(&csses);
+	bpf_rcu_read_unlock();
 	bpf_cgroup_release(root);
-	CHECK(seen_tasks > 8 && seen_cgroups >= 1);
+	CHECK(seen_tasks > 8 && !odd_tasks && seen_cgroups >= 1);
 	return 0;
 }
 
