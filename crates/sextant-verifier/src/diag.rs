@@ -90,8 +90,32 @@ pub struct Step {
     pub insn: usize,
     /// As in the kernel's log.
     pub text: String,
-    /// File, line number and text, when BTF tells.
-    pub source: Option<(String, u32, String)>,
+    /// Its source line, when BTF tells.
+    pub source: Option<Source>,
+}
+
+/// A source line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// As the compiler was given it.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1; 0: unknown.
+    pub column: u32,
+    /// The line itself, indentation included.
+    pub text: String,
+}
+
+/// What is known of a register where a program was refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// `R1`
+    pub name: String,
+    /// As in the kernel's log: `trusted_ptr_or_null_task_struct(id=1)`.
+    pub known: String,
+    /// In plain words, to follow the name: `is a struct task_struct, or NULL`.
+    pub meaning: String,
 }
 
 /// A program was refused.
@@ -103,44 +127,17 @@ pub struct Rejection {
     pub message: String,
     /// The instruction.
     pub at: Box<Step>,
-    /// The registers the instruction uses: name and what is known (`R1=trusted_ptr_or_null_task_struct`).
-    pub state: Vec<(String, String)>,
+    /// The registers the instruction uses.
+    pub state: Vec<Known>,
     /// The instructions that made them, in program order.
-    pub slice: Vec<Step>,
+    pub slice: Box<[Step]>,
+    /// Where the way that was taken is the reason: its last conditional jumps that could have gone either way, oldest first, and
+    /// whether they were taken.
+    pub path: Box<[(Step, bool)]>,
     /// Function names of the call chain, outermost first.
-    pub chain: Vec<String>,
+    pub chain: Box<[String]>,
     /// Instructions processed until then.
     pub insns_processed: u64,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {}", self.code, self.message)?;
-        if let Some((file, line, text)) = &self.at.source {
-            writeln!(f, "  at {file}:{line}: {text}")?;
-        }
-        writeln!(f, "  {}", self.at.text)?;
-        if self.chain.len() > 1 {
-            writeln!(f, "  in {}", self.chain.join(" > "))?;
-        }
-        for (name, known) in &self.state {
-            writeln!(f, "    {name} = {known}")?;
-        }
-        if !self.slice.is_empty() {
-            writeln!(f, "  how it came about:")?;
-        }
-        let mut shown = None;
-        for step in &self.slice {
-            let line = step.source.as_ref().map(|(_, line, text)| (*line, text.as_str()));
-            if let Some((number, text)) = line.filter(|_| line != shown) {
-                writeln!(f, "    ; {text} (line {number})")?;
-            }
-            shown = line;
-            writeln!(f, "    {}", step.text)?;
-        }
-        writeln!(f, "  why: {}", self.code.why())?;
-        write!(f, "  try: {}", self.code.advice())
-    }
 }
 
 impl std::error::Error for Rejection {}

@@ -13,9 +13,10 @@ mod fields;
 pub mod program;
 pub mod range;
 pub mod reach;
+mod render;
 pub mod structure;
 
-pub use check::{MAX_PROCESSED, verify};
+pub use check::{MAX_PROCESSED, verify, verify_with_log};
 pub use diag::{Accepted, Code, Rejection};
 pub use program::{CtxArg, MapDesc, ProgKind, Program, SpecialFields};
 pub use reach::{Reach, UnknownFunc, reach};

@@ -8,6 +8,7 @@ use sextant_abi::tables::{KfuncGroups, Op};
 use sextant_bpf::btf::ext::{FuncInfo, LineInfo};
 use sextant_bpf::btf::{Btf, Kind, TypeId};
 
+use crate::diag::Source;
 pub use crate::fields::{Field, FieldKind, SpecialFields};
 use crate::reach::ReadOnly;
 
@@ -138,7 +139,8 @@ impl Program<'_> {
     /// Name of the function that starts at `slot`.
     pub(crate) fn func_name(&self, slot: usize) -> String {
         let named = self.func_at(slot).zip(self.btf).map(|(ty, btf)| btf.name(ty).to_string());
-        named.unwrap_or_else(|| format!("subprog at insn {slot}"))
+        let unnamed = || if slot == 0 { self.name.into() } else { format!("the function at insn {slot}") };
+        named.unwrap_or_else(unnamed)
     }
 
     /// Whether BTF says that the function is global.
@@ -147,11 +149,16 @@ impl Program<'_> {
         matches!(btf.kind(ty), Kind::Func { linkage: 1, .. })
     }
 
-    /// Source line of `slot`: file, number, text.
-    pub(crate) fn source(&self, slot: usize) -> Option<(String, u32, String)> {
+    /// Source line of `slot`.
+    pub(crate) fn source(&self, slot: usize) -> Option<Source> {
         let btf = self.btf?;
         let info =
             self.line_info.iter().filter(|l| l.insn_off as usize <= slot).max_by_key(|l| l.insn_off)?;
-        Some((btf.str(info.file).to_string(), info.line, btf.str(info.text).trim().to_string()))
+        Some(Source {
+            file: btf.text(info.file),
+            line: info.line,
+            column: info.column,
+            text: btf.text(info.text).trim_end().to_string(),
+        })
     }
 }

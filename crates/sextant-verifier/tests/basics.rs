@@ -347,3 +347,39 @@ fn a_mask_gives_two_paths() {
     program(text).accepted();
     program(&text.replace("56", "57")).refused(Code::MapBounds, "off=57 size=8");
 }
+
+/// The way is told where it is the reason: one arm leaves r0 unset.
+#[test]
+fn the_way_to_a_refusal_is_told() {
+    let test = program(
+        "ldxdw %r2, [%r1]
+         jeq %r2, 7, +1
+         mov %r0, 0
+         exit",
+    );
+    let rejection = test.op(Op::SelectCpu).refused(Code::Uninit, "R0 !read_ok");
+    let turns: Vec<_> = rejection.path.iter().map(|(at, taken)| (at.insn, *taken)).collect();
+    assert_eq!(turns, [(1, true)]);
+    let text = rejection.to_string();
+    assert!(text.contains("1: if r2 == 0x7 goto pc+1\n  |          - this jump is taken"), "{text}");
+    assert!(text.contains("r0 was not written on this way"), "{text}");
+}
+
+#[test]
+fn the_log_follows_every_path() {
+    let test = program(
+        "ldxdw %r2, [%r1]
+         mov %r0, 0
+         jeq %r2, 7, +1
+         mov %r0, 1
+         exit",
+    );
+    let log = test.log();
+    let lines: Vec<&str> = log.lines().map(str::trim_end).collect();
+    assert_eq!(lines[1], "0: R1=ctx R10=fp0");
+    assert_eq!(lines[3].split_whitespace().collect::<Vec<_>>().join(" "), "1: (b7) r0 = 0 ; R0=0");
+    assert!(lines.iter().any(|line| line.starts_with("from 2 to 4: R0=0")), "{log}");
+    assert_eq!(lines.last().map(|line| &line[..20]), Some("processed 6 insns (l"), "{log}");
+    let refused = program("mov %r1, %r2\nexit").log();
+    assert!(refused.contains("\nR2 !read_ok\nprocessed 1 insns"), "{refused}");
+}

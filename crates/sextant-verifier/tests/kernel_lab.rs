@@ -13,14 +13,17 @@ fn a_task_from_pid_used_unchecked() {
     assert_eq!(
         r.to_string(),
         "\
-V0005: R0 invalid mem access 'trusted_ptr_or_null_'
-  2: (61) r6 = *(u32 *)(r0 +0)
-    R0 = trusted_ptr_or_null_task_struct(id=1,ref_obj_id=1)
-  how it came about:
-    0: (b7) r1 = 1
-    1: (85) call bpf_task_from_pid#1
-  why: The pointer may be NULL.
-  try: Test it (`if (!p) return ...;`) before it is used."
+error[V0005]: the pointer may be NULL
+ --> instruction 2 of test
+  |
+  |       0: r1 = 1
+  |       1: call bpf_task_from_pid#1
+  |       2: r6 = *(u32 *)(r0 +0)
+  |          ^ r0 is a struct task_struct, or NULL, which must be given back
+  |
+  = Linux says: R0 invalid mem access 'trusted_ptr_or_null_'
+  = state: R0=trusted_ptr_or_null_task_struct(id=1,ref_obj_id=1)
+  = try: test it (`if (!p) return ...;`) before it is used"
     );
 }
 
@@ -66,7 +69,9 @@ fn a_write_to_prio() {
     let prio = offset("prio");
     let text = format!("ldxdw %r6, [%r1+0]\nstw [%r6+{prio}], 3\nexit");
     let r = program(&text).refused(Code::ObjWrite, "write access to task_struct.prio");
-    assert_eq!(r.state, [("R6".to_string(), "trusted_ptr_task_struct".to_string())]);
+    let known: Vec<_> =
+        r.state.iter().map(|k| (k.name.as_str(), k.known.as_str(), k.meaning.as_str())).collect();
+    assert_eq!(known, [("R6", "trusted_ptr_task_struct", "is a struct task_struct")]);
     for field in ["slice", "dsq_vtime"] {
         let at = offset("scx") + scx(field);
         program(&format!("ldxdw %r6, [%r1+0]\nmov %r2, 3\nstxdw [%r6+{at}], %r2\nexit")).accepted();

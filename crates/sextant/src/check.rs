@@ -1,11 +1,12 @@
 //! `sextant check`: what the verifier says of each program of an object. Nothing runs.
 
 use std::io::Write;
+use std::path::Path;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 use sextant_uapi::Verdict;
-use sextant_verifier::diag::Step;
+use sextant_verifier::diag::{Known, Step};
 
 use crate::cli::CheckArgs;
 use crate::object::{self, How};
@@ -42,7 +43,7 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<Status, Failure> {
             .map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
-        checked.iter().try_for_each(|c| print(c, out))?;
+        checked.iter().try_for_each(|c| print(c, args, out))?;
     }
     // The worst: an object that cannot be read before one that is refused.
     let rank = |status: &Status| match status {
@@ -65,6 +66,9 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
         Ok(opened) => {
             let kernel = opened.kernel();
             kernel.verify_programs();
+            if args.log.is_some() {
+                kernel.keep_logs();
+            }
             let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false)?);
             checked.failure = opened.load(vm, Vec::new()).err().map(|e| object::failure(&object, e));
             checked.verdicts = kernel.verdicts();
@@ -74,35 +78,47 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
     Ok(checked)
 }
 
-fn print(checked: &Checked, out: &mut dyn Write) -> std::io::Result<()> {
-    let (bold, red, plain) =
-        if color(std::io::stdout()) { ("\x1b[1m", "\x1b[1;31m", "\x1b[0m") } else { ("", "", "") };
-    writeln!(out, "{bold}{}{plain}", checked.name)?;
-    for v in &checked.verdicts {
-        out.write_all(verdict(v, color(std::io::stdout())).as_bytes())?;
-    }
-    match &checked.failure {
-        Some(failure) => writeln!(out, "  {red}not loaded{plain}: {:#}", failure.error),
-        None => Ok(()),
-    }
-}
-
-/// What the verifier said of a program, in lines.
-pub fn verdict(Verdict { prog, result }: &Verdict, color: bool) -> String {
-    let (red, plain) = if color { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    match result {
-        Ok(a) => format!(
-            "  {prog:<32} accepted   {} insns processed, {} states ({} at most), {} bytes of stack\n",
-            a.insns_processed, a.total_states, a.peak_states, a.stack_depth
-        ),
-        Err(rejection) => {
-            let mut text = format!("  {prog:<32} {red}refused{plain}\n");
-            for line in rejection.to_string().lines() {
-                text.push_str(&format!("    {line}\n"));
-            }
-            text
+fn print(checked: &Checked, args: &CheckArgs, out: &mut dyn Write) -> std::io::Result<()> {
+    let color = color(std::io::stdout());
+    let (bold, red, plain) = if color { ("\x1b[1m", "\x1b[1;31m", "\x1b[0m") } else { ("", "", "") };
+    if let Some(wanted) = &args.log {
+        for v in checked.verdicts.iter().filter(|v| wanted.is_empty() || v.prog == *wanted) {
+            writeln!(out, "{}", v.log)?;
         }
     }
+    writeln!(out, "{bold}{}{plain}", checked.name)?;
+    let width = checked.verdicts.iter().map(|v| v.prog.len()).max().unwrap_or(0);
+    for Verdict { prog, result, .. } in &checked.verdicts {
+        match result {
+            Ok(a) => writeln!(
+                out,
+                "  {prog:<width$}  accepted  {:>7} insns processed {:>6} states {:>4} bytes of stack",
+                a.insns_processed, a.peak_states, a.stack_depth
+            )?,
+            Err(r) => writeln!(out, "  {prog:<width$}  {red}refused{plain}   {}", r.code)?,
+        }
+    }
+    if let Some(failure) = &checked.failure {
+        writeln!(out, "  {red}not loaded{plain}: {:#}", failure.error)?;
+    }
+    out.write_all(messages(&checked.verdicts, color).as_bytes())
+}
+
+/// Why programs were refused, each message after an empty line.
+pub fn messages(verdicts: &[Verdict], color: bool) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let shorten = |file: &str| {
+        let path = Path::new(file).strip_prefix(&here).ok().filter(|_| !here.as_os_str().is_empty());
+        path.map_or_else(|| file.to_owned(), |path| path.display().to_string())
+    };
+    let mut text = String::new();
+    for rejection in verdicts.iter().filter_map(|v| v.result.as_ref().err()) {
+        let mut rejection = rejection.clone();
+        rejection.rename_files(&shorten);
+        text.push('\n');
+        text.push_str(&rejection.render(color));
+    }
+    text
 }
 
 fn document(checked: &Checked) -> Value {
@@ -115,6 +131,7 @@ fn document(checked: &Checked) -> Value {
 }
 
 fn program(verdict: &Verdict) -> Value {
+    let log = (!verdict.log.is_empty()).then_some(&verdict.log);
     match &verdict.result {
         Ok(a) => json!({
             "name": verdict.prog,
@@ -123,6 +140,7 @@ fn program(verdict: &Verdict) -> Value {
             "peak_states": a.peak_states,
             "total_states": a.total_states,
             "stack_depth": a.stack_depth,
+            "log": log,
         }),
         Err(r) => json!({
             "name": verdict.prog,
@@ -130,17 +148,26 @@ fn program(verdict: &Verdict) -> Value {
             "code": r.code.code(),
             "message": r.message,
             "at": step(&r.at),
-            "state": r.state.iter().map(|(name, known)| json!({ "name": name, "known": known })).collect::<Vec<_>>(),
+            "state": r.state.iter().map(known).collect::<Vec<_>>(),
             "slice": r.slice.iter().map(step).collect::<Vec<_>>(),
+            "path": r.path.iter().map(|(at, taken)| json!({ "at": step(at), "taken": taken })).collect::<Vec<_>>(),
+            "functions": r.chain,
             "why": r.code.why(),
             "try": r.code.advice(),
             "insns_processed": r.insns_processed,
+            "log": log,
         }),
     }
 }
 
+fn known(known: &Known) -> Value {
+    json!({ "name": known.name, "known": known.known, "meaning": known.meaning })
+}
+
 fn step(step: &Step) -> Value {
-    let source =
-        step.source.as_ref().map(|(file, line, text)| json!({ "file": file, "line": line, "text": text }));
+    let source = step
+        .source
+        .as_ref()
+        .map(|s| json!({ "file": s.file, "line": s.line, "column": s.column, "text": s.text.trim() }));
     json!({ "insn": step.insn, "text": step.text, "source": source })
 }

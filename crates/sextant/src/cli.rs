@@ -196,6 +196,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "NAME")]
     pub ops: Option<String>,
 
+    /// Print what the verifier did, instruction by instruction, as the kernel's log does; of PROG only if one is named
+    #[arg(long, value_name = "PROG", num_args = 0..=1, default_missing_value = "", require_equals = true)]
+    pub log: Option<String>,
+
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

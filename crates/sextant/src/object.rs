@@ -66,17 +66,17 @@ pub fn load(object: &Object, how: &How, checked: bool, vm: &Rc<Vm>) -> Result<Rc
 
 /// Refuses what the verifier refuses, in the words of `sextant check`.
 fn refusals(object: &Object, verdicts: &[Verdict]) -> Result<(), Failure> {
-    let refused: Vec<&Verdict> = verdicts.iter().filter(|v| v.result.is_err()).collect();
-    if refused.is_empty() {
+    let refused = verdicts.iter().filter(|v| v.result.is_err()).count();
+    if refused == 0 {
         return Ok(());
     }
-    let mut text =
-        format!("{}: the verifier refuses {} of {} programs\n", object.name, refused.len(), verdicts.len());
-    for verdict in refused {
-        text.push_str(&check::verdict(verdict, color(std::io::stderr())));
-    }
-    text.push_str("`--unchecked` runs it all the same: the vm stops every access that goes wrong");
-    Err(Failure { status: Status::No, error: anyhow!("{text}") })
+    let (name, all) = (&object.name, verdicts.len());
+    let why = check::messages(verdicts, color(std::io::stderr()));
+    let error = anyhow!(
+        "{name}: the verifier refuses {refused} of {all} programs\n{why}\n`--unchecked` runs it all the same: the vm stops every \
+         access that goes wrong"
+    );
+    Err(Failure { status: Status::No, error })
 }
 
 fn bind(loaded: &Loaded) -> BpfOps {

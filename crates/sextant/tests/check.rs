@@ -16,7 +16,13 @@ fn our_schedulers_are_accepted() {
 fn a_missing_null_test_is_explained() {
     let Some(object) = bpf_object("trap") else { return };
     let run = sextant(&["check", &object]).expect(1);
-    for words in ["V0005", "R0 invalid mem access 'map_value_or_null'", "bpf_map_lookup_elem", "Test it"] {
+    for words in [
+        "V0005",
+        "R0 invalid mem access 'map_value_or_null'",
+        "bpf_map_lookup_elem",
+        "*value += 1;",
+        "try: test it",
+    ] {
         assert!(run.stdout.contains(words), "\"{words}\" not in:\n{}", run.stdout);
     }
     let doc = sextant(&["check", &object, "simple", "--json"]).expect(1).json();
@@ -29,7 +35,7 @@ fn a_missing_null_test_is_explained() {
 fn an_endless_loop_is_found() {
     let Some(object) = bpf_object("endless") else { return };
     let run = sextant(&["check", &object]).expect(1);
-    assert!(run.stdout.contains("V0031: infinite loop detected"), "{}", run.stdout);
+    assert!(run.stdout.contains("error[V0031]: the loop comes back in the same state"), "{}", run.stdout);
 }
 
 #[test]
@@ -56,4 +62,18 @@ fn the_kernels_bad_examples_are_refused() {
         let run = sextant(&["check", &object]).expect(1);
         assert!(run.stdout.contains("trusted_ptr_or_null_"), "{}", run.stdout);
     }
+}
+
+#[test]
+fn the_log_is_that_of_every_program_or_of_one() {
+    let run = sextant(&["check", "simple", "--log=simple_init"]).expect(0);
+    assert!(run.stdout.starts_with("simple_init:\n0: R1=ctx R10=fp0\n"), "{}", run.stdout);
+    assert_eq!(run.stdout.matches("(limit 1000000)").count(), 1, "{}", run.stdout);
+    let all = sextant(&["check", "simple", "--log", "--json"]).expect(0).json();
+    let programs = all["objects"][0]["programs"].as_array().expect("programs");
+    assert!(
+        programs.iter().all(|p| p["log"].as_str().is_some_and(|log| log.contains("processed "))),
+        "{all:#}"
+    );
+    assert!(sextant(&["check", "simple", "--json"]).json()["objects"][0]["programs"][0]["log"].is_null());
 }

@@ -57,6 +57,16 @@ impl Btf {
         lookup_str(&self.strings, name).unwrap_or_default()
     }
 
+    /// The text at an offset, such as a source line, which may hold tabs: other control characters and what is not UTF-8 are
+    /// replaced. Empty when the offset is outside.
+    pub fn text(&self, at: Str) -> String {
+        let rest = self.strings.get(at.0 as usize..).unwrap_or_default();
+        let len = rest.iter().position(|b| *b == 0).unwrap_or(0);
+        let text = String::from_utf8_lossy(&rest[..len]);
+        let shown = |c: char| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c };
+        text.chars().map(shown).collect()
+    }
+
     /// The name of a type; empty when anonymous.
     pub fn name(&self, id: TypeId) -> &str {
         self.get(id).map_or("", |ty| self.str(ty.name))

@@ -6,7 +6,9 @@ use sextant_abi::ProgramImage;
 use sextant_abi::tables::Op;
 use sextant_abi::types::find_type;
 use sextant_bpf::btf::{Kind, TypeId, ext};
-use sextant_verifier::{Accepted, CtxArg, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify};
+use sextant_verifier::{
+    Accepted, CtxArg, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify, verify_with_log,
+};
 use sextant_vm::MapId;
 
 use super::prog::Refusal;
@@ -29,6 +31,8 @@ pub struct Verdict {
     pub prog: String,
     /// Accepted or refused.
     pub result: Result<Accepted, Rejection>,
+    /// What the verifier did, as in the kernel's log; empty unless [`Kernel::keep_logs`].
+    pub log: String,
 }
 
 /// `BPF_F_TEST_STATE_FREQ`
@@ -39,6 +43,11 @@ impl Kernel {
     /// program that it refuses is loaded all the same, so that one load tells of all programs. The vm is safe without it.
     pub fn verify_programs(&self) {
         self.verifying.set(true);
+    }
+
+    /// Verdicts come with the verifier's log.
+    pub fn keep_logs(&self) {
+        self.logging.set(true);
     }
 
     /// What the verifier said of every program loaded or refused, oldest first.
@@ -62,7 +71,7 @@ impl Kernel {
         let funcs = infos(a, f::FUNC_INFO, f::FUNC_INFO_CNT, f::FUNC_INFO_REC_SIZE, ext::func_info)?;
         let lines = infos(a, f::LINE_INFO, f::LINE_INFO_CNT, f::LINE_INFO_REC_SIZE, ext::line_info)?;
         let read_only = |map, off, size| self.vm.get()?.frozen_read(MapId(map), off, size);
-        let result = verify(&Program {
+        let program = Program {
             name: &image.name,
             insns: &image.insns,
             relocs: &image.relocs,
@@ -75,7 +84,11 @@ impl Kernel {
             func_info: &funcs,
             line_info: &lines,
             state_freq: a.u32(f::PROG_FLAGS) & TEST_STATE_FREQ != 0,
-        });
+        };
+        let (result, log) = match self.logging.get() {
+            true => verify_with_log(&program),
+            false => (verify(&program), String::new()),
+        };
         // The whole name; the call's own is cut to 15 bytes.
         let whole = funcs.first().zip(btf.as_ref()).map(|(func, b)| b.btf.name(func.ty).to_owned());
         let prog = whole.filter(|name| !name.is_empty()).unwrap_or_else(|| image.name.clone());
@@ -83,7 +96,7 @@ impl Kernel {
             image.dead.clone_from(&accepted.dead);
             image.probe_load.clone_from(&accepted.probe_load);
         }
-        self.verdicts.borrow_mut().push(Verdict { prog, result });
+        self.verdicts.borrow_mut().push(Verdict { prog, result, log });
         Ok(())
     }
 

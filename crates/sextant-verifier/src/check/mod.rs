@@ -21,6 +21,7 @@ mod jump;
 mod kfunc;
 mod kfunc_arg;
 mod lock;
+mod log;
 mod mem;
 mod memarg;
 mod nodes;
@@ -32,7 +33,9 @@ mod report;
 mod stack;
 mod state;
 mod step;
+mod trail;
 mod visit;
+mod words;
 
 use std::collections::BTreeSet;
 
@@ -40,9 +43,11 @@ use crate::diag::{Accepted, Code, Rejection};
 use crate::program::{MapDesc, Program};
 use crate::structure;
 use cfg::{Cfg, Shape};
+use log::Log;
 use nodes::Nodes;
 use reg::{Reg, What};
 use state::State;
+use trail::Trail;
 
 /// Most instructions processed, all paths.
 pub const MAX_PROCESSED: u64 = 1_000_000;
@@ -107,6 +112,8 @@ struct Kept {
 struct Waiting {
     state: State,
     parent: u32,
+    /// The instruction it left another path at.
+    from: Option<usize>,
 }
 
 /// What is verified and what is known so far.
@@ -138,30 +145,50 @@ struct Env<'a> {
     probe: Vec<bool>,
     /// Stack used by the function at a slot.
     depth: std::collections::BTreeMap<usize, u32>,
+    /// Which way conditional jumps went; None: nobody asked.
+    trail: Option<Trail>,
+    /// What was done; None: nobody asked.
+    log: Option<Log>,
 }
 
 /// Verifies a program.
 pub fn verify(prog: &Program<'_>) -> Result<Accepted, Rejection> {
-    if let Err(err) = structure::check(prog.insns) {
-        return Err(report::at_load(prog, 0, Code::Structure, err.to_string()));
-    }
-    let cfg = match Cfg::build(prog) {
+    verify_with(prog, None).0
+}
+
+/// Verifies a program and writes down what it does, as the kernel's log does. A program that is refused for its form has no log.
+pub fn verify_with_log(prog: &Program<'_>) -> (Result<Accepted, Rejection>, String) {
+    verify_with(prog, Some(Log::default()))
+}
+
+fn verify_with(prog: &Program<'_>, log: Option<Log>) -> (Result<Accepted, Rejection>, String) {
+    let cfg = match graph_of(prog) {
         Ok(cfg) => cfg,
-        Err(Shape::Unreachable(pc)) => {
-            return Err(report::at_load(prog, pc, Code::Unreachable, format!("unreachable insn {pc}")));
-        }
-        Err(Shape::JumpOut(pc)) => {
-            let text = format!("jump out of range from insn {pc}");
-            return Err(report::at_load(prog, pc, Code::Structure, text));
-        }
-        Err(Shape::FallThrough(pc)) => {
-            return Err(report::at_load(prog, pc, Code::Structure, "last insn is not an exit or jmp".into()));
-        }
+        Err(rejection) => return (Err(*rejection), String::new()),
     };
     let mut env = Env::new(prog, cfg);
-    match env.all() {
+    env.log = log;
+    let result = env.all();
+    let text = env.take_log(result.as_ref().err().map(|refused| refused.message.as_str()));
+    let result = match result {
         Ok(()) => Ok(env.accepted()),
+        Err(refused) if trail::tells(refused.code) => Err(trail::again(prog, env.cfg, *refused)),
         Err(refused) => Err(env.rejection(*refused)),
+    };
+    (result, text)
+}
+
+/// The form of a program: its instructions, functions and jumps.
+fn graph_of(prog: &Program<'_>) -> Result<Cfg, Box<Rejection>> {
+    let refused = |pc, code, text: String| Err(Box::new(report::at_load(prog, pc, code, text)));
+    if let Err(err) = structure::check(prog.insns) {
+        return refused(0, Code::Structure, err.to_string());
+    }
+    match Cfg::build(prog) {
+        Ok(cfg) => Ok(cfg),
+        Err(Shape::Unreachable(pc)) => refused(pc, Code::Unreachable, format!("unreachable insn {pc}")),
+        Err(Shape::JumpOut(pc)) => refused(pc, Code::Structure, format!("jump out of range from insn {pc}")),
+        Err(Shape::FallThrough(pc)) => refused(pc, Code::Structure, "last insn is not an exit or jmp".into()),
     }
 }
 
@@ -203,6 +230,8 @@ impl<'a> Env<'a> {
             seen: vec![false; len],
             probe: vec![false; len],
             depth: std::collections::BTreeMap::new(),
+            trail: None,
+            log: None,
         }
     }
 
@@ -229,10 +258,12 @@ impl<'a> Env<'a> {
         self.nodes = Nodes::default();
         self.since = (8, 2);
         self.queue.clear();
-        self.queue.push(Waiting { state: first, parent: 0 });
+        self.log_function();
+        self.queue.push(Waiting { state: first, parent: 0, from: None });
         while let Some(waiting) = self.queue.pop() {
             self.st = waiting.state;
             self.parent = waiting.parent;
+            self.log_path(waiting.from);
             self.path()?;
             self.finish_path();
         }
@@ -249,12 +280,22 @@ impl<'a> Env<'a> {
                 return refuse(Code::TooComplex, text);
             }
             if self.cfg.prune[pc] && self.visit()? {
+                self.log_covered();
                 return Ok(());
             }
             self.seen[pc] = true;
             self.since.0 += 1;
+            self.log_insn();
+            let waiting = self.queue.len();
+            let before = self.log.as_ref().map(|_| (self.st.top().clone(), self.st.frames.len()));
             match self.step()? {
-                Next::Goto(next) => self.st.pc = next,
+                Next::Goto(next) => {
+                    self.turned(waiting, next);
+                    if let Some((frame, depth)) = before {
+                        self.log_change(&frame, depth);
+                    }
+                    self.st.pc = next;
+                }
                 Next::End => return Ok(()),
             }
         }
@@ -268,7 +309,7 @@ impl<'a> Env<'a> {
         }
         state.pc = pc;
         self.kept[self.parent as usize].branches += 1;
-        self.queue.push(Waiting { state, parent: self.parent });
+        self.queue.push(Waiting { state, parent: self.parent, from: Some(self.st.pc) });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use sextant_bpf::opcode::{AtomicOp, Callee, Kind, Operand};
 
 use super::reg::{Ty, What};
 use super::*;
-use crate::diag::Step;
+use crate::diag::{Known, Step};
 
 const SLICE: usize = 12;
 
@@ -16,13 +16,14 @@ pub(super) fn at_load(prog: &Program, pc: usize, code: Code, message: String) ->
         message,
         at: Box::new(step(prog, pc)),
         state: Vec::new(),
-        slice: Vec::new(),
-        chain: vec![prog.func_name(0)],
+        slice: Box::default(),
+        path: Box::default(),
+        chain: Box::new([prog.func_name(0)]),
         insns_processed: 0,
     }
 }
 
-fn step(prog: &Program, pc: usize) -> Step {
+pub(super) fn step(prog: &Program, pc: usize) -> Step {
     Step {
         insn: pc,
         text: disasm::line(prog.insns, pc, &|at, what| name(prog, at, what)),
@@ -56,14 +57,22 @@ fn map_name<'a>(prog: &Program<'a>, id: u32) -> Option<&'a str> {
 impl Env<'_> {
     pub(super) fn rejection(&self, refused: Refused) -> Rejection {
         let pc = self.st.pc;
-        let regs = if !refused.made.is_empty() {
+        // Where the reason is not a value, registers would only distract.
+        let about_way = matches!(
+            refused.code,
+            Code::InfiniteLoop | Code::TooComplex | Code::LockBalance | Code::StackDepth
+        );
+        let regs = if !refused.made.is_empty() || about_way {
             Vec::new()
         } else if refused.regs.is_empty() {
             self.regs_used(pc)
         } else {
             refused.regs
         };
-        let known = |n: &u8| (format!("R{n}"), self.describe(self.st.reg(*n)));
+        let known = |n: &u8| {
+            let reg = self.st.reg(*n);
+            Known { name: format!("R{n}"), known: self.describe(reg), meaning: self.words(reg) }
+        };
         let mut slice: BTreeSet<usize> =
             regs.iter().flat_map(|n| self.nodes.slice(self.st.reg(*n).node, SLICE)).collect();
         slice.extend(&refused.made);
@@ -74,6 +83,7 @@ impl Env<'_> {
             at: Box::new(step(self.prog, pc)),
             state: regs.iter().map(known).collect(),
             slice: slice.into_iter().map(|pc| step(self.prog, pc)).collect(),
+            path: self.turns(),
             chain: self.st.frames.iter().map(|f| self.prog.func_name(f.func)).collect(),
             insns_processed: self.processed,
         }

@@ -206,6 +206,8 @@ pub struct State {
     pub sleepable: bool,
     /// Next instruction.
     pub pc: usize,
+    /// Conditional jumps it came through, see `trail`; 0: none, or nobody asked.
+    pub trail: u32,
 }
 
 impl State {
@@ -220,6 +222,7 @@ impl State {
             unrolled: 0,
             sleepable,
             pc: func,
+            trail: 0,
         }
     }
 

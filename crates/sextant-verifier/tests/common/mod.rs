@@ -4,7 +4,9 @@
 use sextant_abi::image::{Insn, Reloc};
 use sextant_abi::tables::{KfuncId, Op, bpf};
 use sextant_bpf::asm::assemble;
-use sextant_verifier::{Accepted, Code, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify};
+use sextant_verifier::{
+    Accepted, Code, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify, verify_with_log,
+};
 
 /// A program under test.
 pub struct Test {
@@ -120,6 +122,14 @@ impl Test {
     }
 
     pub fn verify(&self) -> Result<Accepted, Rejection> {
+        self.with(verify)
+    }
+
+    pub fn log(&self) -> String {
+        self.with(verify_with_log).1
+    }
+
+    fn with<T>(&self, verify: impl Fn(&Program<'_>) -> T) -> T {
         let read_only = |map: u32, off: u32, size: u32| {
             let bytes = self.rodata.get(off as usize..(off + size) as usize).filter(|_| map == 1)?;
             let mut wide = [0; 8];

@@ -1,0 +1,102 @@
+//! What is known of a register in plain words, for people who do not read the kernel's log every day.
+
+use super::reg::{ALLOC, NON_OWN, OR_NULL, PERCPU, RCU, RDONLY, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::*;
+use crate::range::Scalar;
+
+impl Env<'_> {
+    /// To follow the register's name: `is a struct task_struct, or NULL`.
+    pub(super) fn words(&self, reg: &Reg) -> String {
+        if reg.what == What::Uninit {
+            return "was not written on this way, or a call has overwritten it".into();
+        }
+        if reg.is_scalar() {
+            return format!("is {}", number(&reg.s));
+        }
+        let mut text = format!("is {}", self.place(reg));
+        if !matches!(reg.what, What::Stack(_)) {
+            text.push_str(&offset(reg));
+        }
+        if reg.has(OR_NULL) {
+            text.push_str(", or NULL");
+        }
+        if reg.ref_id != 0 && self.st.refs.iter().any(|r| r.id == reg.ref_id) && !reg.has(UNTRUSTED) {
+            text.push_str(", which must be given back");
+        }
+        text
+    }
+
+    fn place(&self, reg: &Reg) -> String {
+        let map = |map: u32| self.map(map).name;
+        match reg.what {
+            What::Uninit | What::Scalar => String::new(),
+            What::Stack(frame) => {
+                let whose = if frame as usize + 1 == self.st.frames.len() { "the" } else { "a caller's" };
+                match reg.offset() {
+                    Some(off) => format!("an address in {whose} stack, {off} bytes from its end"),
+                    None => format!("an address in {whose} stack, {} bytes from its end", number(&reg.s)),
+                }
+            }
+            What::Ctx => "the context, which holds the arguments".into(),
+            What::Map(m) => format!("the map \"{}\" itself", map(m)),
+            What::MapValue(m) => format!("a value of map \"{}\" ({} bytes)", map(m), self.map(m).value_size),
+            What::MapKey(m) => format!("a key of map \"{}\" ({} bytes)", map(m), self.map(m).key_size),
+            What::Obj(ty) => self.object(reg, ty),
+            What::Mem(u32::MAX) => "memory of unknown size".into(),
+            What::Mem(size) if reg.has(RINGBUF) => format!("a ring buffer record of {size} bytes"),
+            What::Mem(size) if reg.has(RDONLY) => format!("read-only memory of {size} bytes"),
+            What::Mem(size) => format!("memory of {size} bytes"),
+            What::Func(pc) => format!("the function {}", self.prog.func_name(pc as usize)),
+            What::Arena => "an address in the arena".into(),
+            What::ConstDynptr => "a dynptr".into(),
+        }
+    }
+
+    fn object(&self, reg: &Reg, ty: Ty) -> String {
+        let name = self.ty_name(ty);
+        let of = if reg.has(PERCPU) { "a per-CPU struct" } else { "a struct" };
+        let trust = if reg.has(NON_OWN) {
+            " that a list or tree owns"
+        } else if reg.has(ALLOC) {
+            " that the program allocated"
+        } else if reg.has(UNTRUSTED) {
+            " that may be gone already"
+        } else if reg.has(RCU) {
+            " that lives as long as the RCU read side"
+        } else if reg.has(TRUSTED) || reg.ref_id != 0 || reg.has(PERCPU) {
+            ""
+        } else {
+            " of which nobody says whether it is still there"
+        };
+        format!("{of} {name}{trust}")
+    }
+}
+
+/// `the number 5`, `a number from 0 to 255`.
+fn number(s: &Scalar) -> String {
+    let (min, max) = (s.smin, s.smax);
+    match s.value() {
+        Some(value) => format!("the number {}", value as i64),
+        None if min != i64::MIN && max != i64::MAX => format!("a number from {min} to {max}"),
+        None if s.umin != 0 && s.umax == u64::MAX => format!("a number of at least {}", s.umin),
+        None if s.umax != u64::MAX => format!("a number from {} to {}", s.umin, s.umax),
+        None if max != i64::MAX => format!("a number of at most {max}"),
+        None => "a number that can be anything".into(),
+    }
+}
+
+/// Where behind the start of what it points to.
+fn offset(reg: &Reg) -> String {
+    match reg.offset() {
+        Some(0) => String::new(),
+        Some(off) if off < 0 => format!(", {} bytes before its start", off.unsigned_abs()),
+        Some(off) => format!(" at offset {off}"),
+        None => {
+            let known = reg.s.smin != i64::MIN && reg.s.smax != i64::MAX;
+            match known {
+                true => format!(" at an offset from {} to {}", reg.s.smin, reg.s.smax),
+                false => " at an offset that can be anything".into(),
+            }
+        }
+    }
+}

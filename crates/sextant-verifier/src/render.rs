@@ -1,0 +1,287 @@
+//! A [`Rejection`] as text for people: what, where, how it came about, what to try.
+//!
+//! ```text
+//! error[V0005]: the pointer may be NULL
+//!   --> trap.bpf.c:19:9 in trap_enqueue
+//!    |
+//! 17 |     u64 *value = bpf_map_lookup_elem(&empty, &key);
+//!    |       8: call bpf_map_lookup_elem#1
+//! 19 |     *value += 1;
+//!    |       9: r1 = *(u64 *)(r0 +0)
+//!    |          ^ r0 is a value of map "empty" (8 bytes), or NULL
+//!    |
+//!    = Linux says: R0 invalid mem access 'map_value_or_null'
+//!    = state: R0=map_value_or_null(id=1,map=empty,vs=8)
+//!    = try: test it (`if (!p) return ...;`) before it is used
+//! ```
+//!
+//! The layout is that of rustc's messages. Source lines are there when the object was compiled with -g.
+
+use std::fmt::{self, Write};
+
+use crate::diag::{Known, Rejection, Source, Step};
+
+/// Spaces a tab is shown as.
+const TAB: &str = "    ";
+
+/// One instruction of the message and what is said below it.
+struct Line<'a> {
+    step: &'a Step,
+    notes: Vec<String>,
+    /// The instruction that was refused.
+    is_culprit: bool,
+}
+
+impl Rejection {
+    /// The whole message, several lines, each ended; with ANSI colours if `color`.
+    pub fn render(&self, color: bool) -> String {
+        let mut out = Out { text: String::new(), color, margin: self.margin(), file: String::new() };
+        // Writing to a string does not fail.
+        let _ = out.message(self);
+        out.text
+    }
+
+    /// Gives source files other names: as people see them from where they are.
+    pub fn rename_files(&mut self, rename: &dyn Fn(&str) -> String) {
+        let path = self.path.iter_mut().map(|(step, _)| step);
+        for step in self.slice.iter_mut().chain(path).chain([&mut *self.at]) {
+            if let Some(source) = &mut step.source {
+                source.file = rename(&source.file);
+            }
+        }
+    }
+
+    /// Digits of the largest line number.
+    fn margin(&self) -> usize {
+        let steps = self.slice.iter().chain(self.path.iter().map(|(step, _)| step)).chain([&*self.at]);
+        let lines = steps.filter_map(|step| step.source.as_ref()).map(|source| source.line);
+        lines.max().map_or(1, |line| line.to_string().len())
+    }
+
+    /// In program order, the refused instruction last.
+    fn lines(&self) -> Vec<Line<'_>> {
+        let made = |step| Line { step, notes: Vec::new(), is_culprit: false };
+        let mut lines: Vec<Line<'_>> = self.slice.iter().map(made).collect();
+        for (step, taken) in &self.path {
+            let way = if *taken { "this jump is taken" } else { "this jump is not taken" };
+            lines.push(Line { step, notes: vec![way.into()], is_culprit: false });
+        }
+        lines.sort_by_key(|line| line.step.insn);
+        let notes = self.state.iter().map(Known::sentence).collect();
+        lines.push(Line { step: &self.at, notes, is_culprit: true });
+        lines
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(false).trim_end())
+    }
+}
+
+impl Known {
+    /// `r0 is a value of map "empty" (8 bytes), or NULL`
+    fn sentence(&self) -> String {
+        format!("{} {}", self.name.to_lowercase(), self.meaning)
+    }
+}
+
+/// The message while it is written.
+struct Out {
+    text: String,
+    color: bool,
+    margin: usize,
+    /// The file that line numbers are of.
+    file: String,
+}
+
+impl Out {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    fn blue(&self, text: &str) -> String {
+        self.paint("1;34", text)
+    }
+
+    fn message(&mut self, r: &Rejection) -> fmt::Result {
+        let title = self.paint("1", &format!(": {}", sentence(r.code.why())));
+        let label = self.paint("1;31", &format!("error[{}]", r.code));
+        writeln!(self.text, "{label}{title}")?;
+        self.place(r)?;
+        self.bar("")?;
+        let mut shown = None;
+        for line in r.lines() {
+            let here = line.step.source.as_ref().map(|s| (s.file.as_str(), s.line));
+            if let Some(source) = line.step.source.as_ref().filter(|_| here != shown) {
+                self.source(source)?;
+            }
+            shown = here;
+            self.insn(&line)?;
+        }
+        self.bar("")?;
+        self.foot("Linux says", &r.message)?;
+        if !r.state.is_empty() {
+            let known = r.state.iter().map(|k| format!("{}={}", k.name, k.known));
+            self.foot("state", &known.collect::<Vec<_>>().join(" "))?;
+        }
+        if r.chain.len() > 1 {
+            self.foot("called", &r.chain.join(" > "))?;
+        }
+        self.foot("try", &sentence(r.code.advice()))
+    }
+
+    fn place(&mut self, r: &Rejection) -> fmt::Result {
+        let func = r.chain.last().map_or("", String::as_str);
+        let place = match &r.at.source {
+            Some(Source { file, line, column: 0, .. }) => format!("{file}:{line} in {func}"),
+            Some(Source { file, line, column, .. }) => format!("{file}:{line}:{column} in {func}"),
+            None => format!("instruction {} of {func}", r.at.insn),
+        };
+        self.file = r.at.source.as_ref().map(|s| s.file.clone()).unwrap_or_default();
+        let arrow = self.blue("-->");
+        writeln!(self.text, "{:w$}{arrow} {place}", "", w = self.margin)
+    }
+
+    fn bar(&mut self, text: &str) -> fmt::Result {
+        let bar = self.blue("|");
+        let gap = if text.is_empty() { "" } else { " " };
+        writeln!(self.text, "{:w$} {bar}{gap}{text}", "", w = self.margin)
+    }
+
+    fn source(&mut self, source: &Source) -> fmt::Result {
+        if source.file != self.file {
+            self.file.clone_from(&source.file);
+            let dots = self.blue(":::");
+            writeln!(self.text, "{:w$}{dots} {}", "", source.file, w = self.margin)?;
+        }
+        let number = self.blue(&format!("{:>w$} |", source.line, w = self.margin));
+        let text = source.text.replace('\t', TAB);
+        writeln!(self.text, "{}", format!("{number} {text}").trim_end())
+    }
+
+    fn insn(&mut self, line: &Line<'_>) -> fmt::Result {
+        let number = format!("{:>7}: ", line.step.insn);
+        // Without its own number and the opcode.
+        let text = line.step.text.split_once(") ").map_or(line.step.text.as_str(), |(_, text)| text);
+        let text = if line.is_culprit { self.paint("31", text) } else { self.paint("2", text) };
+        self.bar(&format!("{number}{text}"))?;
+        for note in &line.notes {
+            let mark =
+                if line.is_culprit { self.paint("1;31", &format!("^ {note}")) } else { format!("- {note}") };
+            self.bar(&format!("{:w$}{mark}", "", w = number.len()))?;
+        }
+        Ok(())
+    }
+
+    fn foot(&mut self, what: &str, text: &str) -> fmt::Result {
+        let (equals, what) = (self.blue("="), self.paint("1", &format!("{what}:")));
+        let mut lines = text.lines();
+        writeln!(
+            self.text,
+            "{:w$} {equals} {what} {}",
+            "",
+            lines.next().unwrap_or_default(),
+            w = self.margin
+        )?;
+        lines.try_for_each(|line| writeln!(self.text, "{:w$}   {line}", "", w = self.margin))
+    }
+}
+
+/// A sentence without its full stop, in lower case unless it begins with a name.
+fn sentence(text: &str) -> String {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            format!("{}{}", first.to_lowercase(), chars.as_str())
+        }
+        _ => text.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Code;
+
+    fn step(insn: usize, line: u32, file: &str) -> Step {
+        let source = Source { file: file.into(), line, column: 3, text: format!("\tline {line};") };
+        Step { insn, text: format!("{insn}: (95) insn {insn}"), source: (line > 0).then_some(source) }
+    }
+
+    fn rejection() -> Rejection {
+        Rejection {
+            code: Code::NullDeref,
+            message: "R0 invalid mem access".into(),
+            at: Box::new(step(9, 104, "a.c")),
+            state: vec![Known {
+                name: "R0".into(),
+                known: "map_value_or_null".into(),
+                meaning: "is x, or NULL".into(),
+            }],
+            slice: Box::new([step(4, 99, "b.h"), step(5, 99, "b.h")]),
+            path: Box::new([(step(2, 98, "a.c"), true)]),
+            chain: Box::new(["outer".into(), "inner".into()]),
+            insns_processed: 12,
+        }
+    }
+
+    #[test]
+    fn steps_are_grouped_by_line_and_files_are_named() {
+        let want = "\
+error[V0005]: the pointer may be NULL
+   --> a.c:104:3 in inner
+    |
+ 98 |     line 98;
+    |       2: insn 2
+    |          - this jump is taken
+   ::: b.h
+ 99 |     line 99;
+    |       4: insn 4
+    |       5: insn 5
+   ::: a.c
+104 |     line 104;
+    |       9: insn 9
+    |          ^ r0 is x, or NULL
+    |
+    = Linux says: R0 invalid mem access
+    = state: R0=map_value_or_null
+    = called: outer > inner
+    = try: test it (`if (!p) return ...;`) before it is used
+";
+        assert_eq!(rejection().render(false), want);
+    }
+
+    #[test]
+    fn colours_are_all_that_colours_add() {
+        let colored = rejection().render(true);
+        assert!(colored.contains("\x1b[1;31merror[V0005]\x1b[0m"));
+        let mut plain = String::new();
+        let mut parts = colored.split('\x1b');
+        plain.push_str(parts.next().unwrap_or_default());
+        parts.for_each(|part| plain.push_str(part.split_once('m').expect("a colour").1));
+        assert_eq!(plain, rejection().render(false));
+    }
+
+    #[test]
+    fn without_source_lines_the_instruction_is_the_place() {
+        let bare = Rejection {
+            at: Box::new(step(7, 0, "")),
+            slice: Box::default(),
+            path: Box::default(),
+            ..rejection()
+        };
+        assert!(
+            bare.render(false).contains(" --> instruction 7 of inner\n  |\n  |       7: insn 7\n"),
+            "{bare}"
+        );
+    }
+
+    #[test]
+    fn sentences_begin_small_unless_with_a_name() {
+        assert_eq!(sentence("The pointer may be NULL."), "the pointer may be NULL");
+        assert_eq!(sentence("BPF is short."), "BPF is short");
+        assert_eq!(sentence(""), "");
+    }
+}
