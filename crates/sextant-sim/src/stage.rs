@@ -9,6 +9,7 @@ use sextant_sched::ext::EnableState;
 use crate::config::{EventSink, SimError};
 use crate::machine::{Simulation, UPTIME};
 use crate::script::Command;
+use crate::workload::CondId;
 
 impl Simulation {
     /// Lets `time` pass, also when nobody is left to use it; stops early only when the sink says so.
@@ -38,6 +39,11 @@ impl Simulation {
     /// A system call of the caller, on CPU 0.
     pub fn call<R>(&mut self, sink: &mut dyn EventSink, f: impl FnOnce(&mut Sched) -> R) -> R {
         self.on_cpu(CpuId(0), sink, |sim| f(&mut sim.sched))
+    }
+
+    /// Wakes everybody who is suspended on the condition, as [`Action::Resume`](crate::workload::Action::Resume) does.
+    pub fn resume_all(&mut self, cond: CondId, sink: &mut dyn EventSink) {
+        self.on_cpu(CpuId(0), sink, |sim| sim.resume(cond.0 as usize));
     }
 
     /// Carries out what an event of the workload could say, now.

@@ -136,7 +136,7 @@ impl Simulation {
         self.sched.try_to_wake_up(p, 0);
     }
 
-    fn resume(&mut self, cond: usize) {
+    pub(crate) fn resume(&mut self, cond: usize) {
         self.sched.charge(self.costs.syscall_ns);
         let mut woken = std::mem::take(&mut self.waiters[cond]);
         for p in woken.drain(..) {

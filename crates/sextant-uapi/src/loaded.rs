@@ -116,6 +116,18 @@ impl Globals {
         Ok(u64::from_le_bytes(word))
     }
 
+    /// Writes a variable's bytes, as user space does through the map it lies in; as many as there are room for.
+    ///
+    /// # Errors
+    /// As [`Globals::bytes`].
+    pub fn put(&self, path: &str, bytes: &[u8]) -> Result<(), SetError> {
+        let (place, addr) = self.find(path)?;
+        let size = self.btf.size_of(place.ty).unwrap_or(0) as usize;
+        let bytes = &bytes[..bytes.len().min(size)];
+        self.vm.region().write_bytes(addr + place.bit_offset / 8, bytes);
+        Ok(())
+    }
+
     fn find(&self, path: &str) -> Result<(globals::Place, u64), SetError> {
         let (name, steps) = globals::parse_path(path)?;
         let var = globals::find_var(&self.btf, &name)?;

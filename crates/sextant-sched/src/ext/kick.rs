@@ -24,7 +24,9 @@ impl Sched {
             if flags & (SCX_KICK_PREEMPT | SCX_KICK_WAIT) != 0 {
                 self.scx_error("PREEMPT/WAIT cannot be used with SCX_KICK_IDLE".into());
             }
-            if self.can_skip_idle_kick(cpu) {
+            // The kernel looks only if it gets the rq's lock; under an op that holds it (ops.enqueue of a task that leaves its CPU
+            // idle), it does not.
+            if self.ext.ctx.locked_rq != Some(cpu) && self.can_skip_idle_kick(cpu) {
                 return;
             }
             self.rqs[this.idx()].ext.kicks.idle.set(cpu);

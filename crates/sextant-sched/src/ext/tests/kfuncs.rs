@@ -357,3 +357,29 @@ fn per_node_variants_need_their_flag() {
     assert_eq!(m.s.kf_scx_bpf_pick_idle_cpu_node(all, 0, 0), -95);
     assert_eq!(m.s.ext.exit_info().unwrap().msg, "per-node idle tracking is disabled");
 }
+
+/// ops.enqueue of a task that leaves its CPU idle holds the CPU's rq, so an IDLE kick of it cannot be thought superfluous.
+#[test]
+fn an_idle_kick_from_enqueue_last_is_kept() {
+    let queue: Rc<RefCell<Vec<TaskId>>> = Rc::default();
+    let mut probe = Probe::queueing();
+    probe.params.flags |= SCX_OPS_ENQ_LAST;
+    let to = queue.clone();
+    probe.enqueue = Box::new(move |s, p, _| {
+        to.borrow_mut().push(p);
+        let cpu = s.tasks[p].cpu.0 as i32;
+        s.kf_scx_bpf_kick_cpu(cpu, SCX_KICK_IDLE);
+    });
+    probe.dispatch = Box::new(move |s, _, _| {
+        if let Some(p) = queue.borrow_mut().pop() {
+            s.kf_scx_bpf_dsq_insert(Some(p), DsqId::LOCAL, SCX_SLICE_DFL, 0);
+        }
+    });
+    let mut m = Machine::with(1, probe);
+    let p = m.fork("p", 0);
+    assert_eq!(m.curr(0), p);
+    m.s.set_task_slice(p, 0);
+    m.s.resched_curr(CpuId(0));
+    m.settle();
+    assert_eq!(m.curr(0), p, "it waits in a queue, and its CPU is idle");
+}

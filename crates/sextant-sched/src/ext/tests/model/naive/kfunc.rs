@@ -14,7 +14,8 @@ impl Naive {
             return;
         }
         if flags & SCX_KICK_IDLE != 0 {
-            if !self.interests_an_idle_kick(cpu) {
+            // A runqueue that the op itself holds cannot be looked at.
+            if self.locked != Some(cpu) && !self.interests_an_idle_kick(cpu) {
                 return;
             }
             self.cpu(this).kicks.idle.insert(cpu);
