@@ -141,6 +141,9 @@ pub trait Ops {
     fn task_freed(&self, s: &mut Sched, p: TaskId) {}
     /// The object of a removed cgroup is about to be given back: drop what is kept per cgroup.
     fn cgroup_freed(&self, s: &mut Sched, cgrp: u64) {}
+    /// Nobody holds the scheduler any more: what it has in memory is given back, its timers are cancelled. Nothing of it is called
+    /// afterwards.
+    fn release(&self, s: &mut Sched) {}
     /// Calls and executed BPF instructions per op so far.
     fn op_stats(&self) -> Vec<(Op, u64, u64)> {
         Vec::new()

@@ -7,6 +7,7 @@ use sextant_sched::{CgroupError, Event, Sched};
 use crate::interp::find_busy_loop;
 use crate::script::Command;
 use crate::stats::{CpuResult, GroupResult, TaskResult};
+use crate::swap::SwapResult;
 use crate::workload::{SpecId, Workload};
 
 /// What a machine is like.
@@ -122,6 +123,8 @@ pub struct Outcome {
     pub refused_forks: Vec<(SpecId, i32)>,
     /// Events of the workload that could not be carried out: when, and what was wrong.
     pub failed_events: Vec<(Ns, String)>,
+    /// Changes of the scheduler while the machine ran, rollbacks among them.
+    pub swaps: Vec<SwapResult>,
 }
 
 /// Takes the events as they happen.

@@ -15,10 +15,12 @@ pub mod script;
 mod stage;
 mod start;
 pub mod stats;
+pub mod swap;
 mod user;
 pub mod workload;
 
 pub use config::{Ended, EventSink, NoSink, Outcome, SimConfig, SimError};
 pub use machine::Simulation;
 pub use stats::{CpuResult, GroupResult, Latency, TaskResult};
+pub use swap::{SwapPlan, SwapResult};
 pub use workload::Workload;

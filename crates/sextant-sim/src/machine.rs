@@ -28,6 +28,7 @@ use crate::population::populate;
 use crate::queue::{EventQueue, Slot};
 use crate::start::{SplitMix, Start, starts};
 use crate::stats::{Stats, cpu_results};
+use crate::swap::Swaps;
 use crate::workload::{SpecId, Workload};
 
 /// Timer interrupts a second on each CPU that is not idle.
@@ -64,6 +65,8 @@ pub(crate) enum What {
     Work(u32),
     /// The next event of the workload.
     Script,
+    /// The next step of a swap of schedulers.
+    Swap,
 }
 
 pub(crate) struct Cpu {
@@ -131,6 +134,8 @@ pub struct Simulation {
     spare_requests: Vec<Request>,
     /// Watch every event.
     checkers: Option<Checkers>,
+    /// Schedulers to come.
+    pub(crate) swaps: Option<Box<Swaps>>,
 }
 
 impl Simulation {
@@ -182,6 +187,7 @@ impl Simulation {
             ended_at: UPTIME,
             entries: 0,
             checkers: None,
+            swaps: None,
         };
         if sim.config.check || cfg!(debug_assertions) {
             sim.watch(None, sim.replay());
@@ -298,6 +304,7 @@ impl Simulation {
             cpus: cpu_results(&self.sched),
             refused_forks: std::mem::take(&mut self.refused_forks),
             failed_events: std::mem::take(&mut self.failed_events),
+            swaps: self.swaps.as_mut().map_or_else(Vec::new, |swaps| swaps.finish(now.since(UPTIME), &self.sched)),
         };
         self.shut_down(sink);
         Ok(outcome)
@@ -356,7 +363,7 @@ impl Simulation {
             What::Sleep(p) => self.timer_cpu(self.sched.tasks[p].cpu),
             What::Start => self.timer_cpu(self.start_cpu()),
             What::Timer(i) => self.timer_cpu(self.timers[i as usize].cpu),
-            What::Work(_) => CpuId(0),
+            What::Work(_) | What::Swap => CpuId(0),
             What::Script => self.script_cpu(),
         }
     }
@@ -397,6 +404,7 @@ impl Simulation {
             }
             What::Start => self.start_task(at),
             What::Script => self.run_script(at),
+            What::Swap => self.run_swap(at),
             What::Timer(i) => {
                 self.sched.charge(self.costs.irq_ns);
                 self.sched.timer_fire(self.timers[i as usize].id);
@@ -490,6 +498,7 @@ impl Simulation {
         if let Some(checkers) = &mut self.checkers {
             checkers.settled(self.sched.now.since(UPTIME), &self.sched);
         }
+        self.swaps_settled();
         self.sched.rcu_flush();
     }
 
@@ -500,6 +509,9 @@ impl Simulation {
             self.stats.event(t, ev, &self.sched);
             if let Some(checkers) = &mut self.checkers {
                 checkers.event(t, *cpu, ev, &self.sched);
+            }
+            if let Some(swaps) = &mut self.swaps {
+                swaps.event(t, ev, &self.sched);
             }
             sink.event(t, *cpu, ev, &self.sched);
         }

@@ -12,7 +12,7 @@ use libbpf_rs::{AsRawLibbpf, MapCore, MapType, Object, ObjectBuilder, OpenObject
 use sextant_abi::tables::{Op, kconfig};
 use sextant_bpf::btf::{Btf, KindTag, TypeId};
 use sextant_bpf::vmlinux::Vmlinux;
-use sextant_vm::{MapId, ProgId, Vm};
+use sextant_vm::{MapId, Mark, ProgId, Vm};
 
 use crate::errno::Errno;
 use crate::error::LoadError;
@@ -357,19 +357,28 @@ impl Opened {
         }
         self.size_exit_dump()?;
         self.kernel.set_vm(vm.clone(), ksyms);
+        let before = vm.mark();
+        let loaded = self.load_into(&vm, before);
+        if loaded.is_err() {
+            vm.free_between(before, vm.mark());
+        }
+        loaded
+    }
+
+    fn load_into(self, vm: &Rc<Vm>, before: Mark) -> Result<Loaded, LoadError> {
         let Opened { obj, kernel, btf, facts, table, sections, inner, warnings, .. } = self;
         let (loaded, messages) = print::catching(|| with_kernel(&kernel, || obj.load()));
         let mut object = loaded.map_err(|e| failure("load", &kernel, &e, messages))?;
         let (maps, sections) = read_maps(&kernel, &object, &sections);
         for (name, count) in inner {
-            fill_inner(&vm, &maps, &name, count)?;
+            fill_inner(vm, &maps, &name, count)?;
         }
         attach(&mut object, &table, &kernel)?;
         let ops = read_ops(&kernel, &table, &btf, &facts)?;
         let other_progs = other_progs(&kernel, &object);
         with_kernel(&kernel, || drop(object));
-        let globals = Globals::new(vm.clone(), btf, sections);
-        Ok(Loaded { vm, ops, other_progs, maps, globals, kernel, warnings })
+        let (objects, globals) = ((before, vm.mark()), Globals::new(vm.clone(), btf, sections));
+        Ok(Loaded { vm: vm.clone(), ops, other_progs, maps, objects, globals, kernel, warnings })
     }
 
     /// Makes room for the exit dump where a scheduler has a buffer for it (UEI_SET_SIZE), unless that was set.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sextant_abi::Mem;
 use sextant_abi::tables::Op;
 use sextant_bpf::btf::{Btf, TypeId};
-use sextant_vm::{MapId, ProgId, Vm};
+use sextant_vm::{MapId, Mark, ProgId, Vm};
 
 use crate::globals::{self, SetError};
 use crate::kernel::{Kernel, ProgType};
@@ -22,6 +22,8 @@ pub struct Loaded {
     pub other_progs: Vec<OtherProg>,
     /// Its maps by libbpf's name.
     pub maps: BTreeMap<String, MapId>,
+    /// The vm before and after: what came in between is its own.
+    pub objects: (Mark, Mark),
     /// Its variables.
     pub globals: Globals,
     /// The emulated kernel it was loaded into.

@@ -21,6 +21,7 @@ mod kfunc;
 mod owned;
 mod sanitize;
 mod timer;
+mod unload;
 mod vm;
 
 pub use error::{Errno, Fault, Trap, TrapInfo, TrapKind, Why};
@@ -30,4 +31,5 @@ pub use jit::Engine;
 pub use kfunc::is_core_kfunc;
 pub use map::{DroppedKptr, MapId, MapSpec, SpecialField};
 pub use region::{Access, Region, RegionConfig};
+pub use unload::Mark;
 pub use vm::{INSN_BUDGET, ProgId, Run, Vm, VmConfig};

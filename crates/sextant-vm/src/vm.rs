@@ -57,7 +57,7 @@ pub struct Vm {
     pub(crate) cfg: VmConfig,
     /// By id; 0 is not used.
     pub(crate) maps: RefCell<Vec<Option<Rc<Map>>>>,
-    progs: RefCell<Vec<Option<Rc<Prog>>>>,
+    pub(crate) progs: RefCell<Vec<Option<Rc<Prog>>>>,
     pub(crate) timers: RefCell<Timers>,
     pub(crate) dead_timers: RefCell<Vec<u64>>,
     pub(crate) dropped_kptrs: RefCell<Vec<DroppedKptr>>,

@@ -1,5 +1,7 @@
 //! Kernel objects whose addresses ops get as arguments: made once, filled before each call.
 
+use std::cell::Cell;
+
 use sextant_abi::exit::ExitInfo;
 use sextant_abi::types::{
     ScxCgroupInitArgs, ScxCpuReleaseArgs, ScxDumpCtx, ScxExitInfo, ScxExitTaskArgs, ScxInitTaskArgs,
@@ -23,6 +25,8 @@ pub(super) struct Args {
     pub(super) cpu_release: ScxCpuReleaseArgs,
     dump: ScxDumpCtx,
     dump_reason: u64,
+    /// Of the exit: where its four parts are, and the bytes of the dump.
+    exit: Cell<Option<([u64; 4], u32)>>,
 }
 
 impl Args {
@@ -35,6 +39,7 @@ impl Args {
             cpu_release: ScxCpuReleaseArgs::at(alloc(ScxCpuReleaseArgs::SIZE)),
             dump: ScxDumpCtx::at(alloc(ScxDumpCtx::SIZE)),
             dump_reason: alloc(REASON_LEN),
+            exit: Cell::new(None),
         }
     }
 
@@ -51,26 +56,46 @@ impl Args {
         self.dump.at_jiffies().set(mem, s.jiffies());
         self.dump.addr()
     }
-}
 
-/// A `struct scx_exit_info` for ops.exit; it lives as long as the scheduler's memory does.
-pub(super) fn exit_info(s: &Sched, info: &ExitInfo, dump_len: u32) -> u64 {
-    let mem = &*s.mem;
-    let dump_len = if dump_len == 0 { DUMP_DFL_LEN } else { dump_len };
-    let text = |len: u32, text: &str| {
-        let addr = mem.alloc(ObjKind::Kernel, len);
-        put_str(s, addr, len, text);
-        addr
-    };
-    let ei = ScxExitInfo::at(mem.alloc(ObjKind::Kernel, ScxExitInfo::SIZE));
-    ei.kind().set(mem, info.kind.value());
-    ei.exit_cpu().set(mem, info.exit_cpu);
-    ei.exit_code().set(mem, info.code);
-    ei.flags().set(mem, info.flags);
-    ei.reason().set(mem, text(REASON_LEN, info.kind.reason()));
-    ei.msg().set(mem, text(MSG_LEN, &info.msg));
-    ei.dump().set(mem, text(dump_len, &info.dump));
-    ei.addr()
+    /// A `struct scx_exit_info` for ops.exit; it lives as long as the scheduler's memory does.
+    pub(super) fn exit_info(&self, s: &Sched, info: &ExitInfo, dump_len: u32) -> u64 {
+        let mem = &*s.mem;
+        let dump_len = if dump_len == 0 { DUMP_DFL_LEN } else { dump_len };
+        let text = |len: u32, text: &str| {
+            let addr = mem.alloc(ObjKind::Kernel, len);
+            put_str(s, addr, len, text);
+            addr
+        };
+        let ei = ScxExitInfo::at(mem.alloc(ObjKind::Kernel, ScxExitInfo::SIZE));
+        let (reason, msg) = (text(REASON_LEN, info.kind.reason()), text(MSG_LEN, &info.msg));
+        let dump = text(dump_len, &info.dump);
+        ei.kind().set(mem, info.kind.value());
+        ei.exit_cpu().set(mem, info.exit_cpu);
+        ei.exit_code().set(mem, info.code);
+        ei.flags().set(mem, info.flags);
+        ei.reason().set(mem, reason);
+        ei.msg().set(mem, msg);
+        ei.dump().set(mem, dump);
+        self.exit.set(Some(([ei.addr(), reason, msg, dump], dump_len)));
+        ei.addr()
+    }
+
+    /// Gives the objects back.
+    pub(super) fn free(&self, mem: &impl Mem) {
+        let free = |addr, size| mem.free(ObjKind::Kernel, addr, size);
+        free(self.init_task.addr(), ScxInitTaskArgs::SIZE);
+        free(self.exit_task.addr(), ScxExitTaskArgs::SIZE);
+        free(self.cgroup_init.addr(), ScxCgroupInitArgs::SIZE);
+        free(self.cpu_release.addr(), ScxCpuReleaseArgs::SIZE);
+        free(self.dump.addr(), ScxDumpCtx::SIZE);
+        free(self.dump_reason, REASON_LEN);
+        if let Some(([ei, reason, msg, dump], dump_len)) = self.exit.take() {
+            free(ei, ScxExitInfo::SIZE);
+            free(reason, REASON_LEN);
+            free(msg, MSG_LEN);
+            free(dump, dump_len);
+        }
+    }
 }
 
 /// Stores a C string, cut to fit with its NUL.

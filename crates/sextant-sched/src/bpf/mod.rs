@@ -19,10 +19,10 @@ use std::rc::Rc;
 use sextant_abi::tables::{KFUNCS, KfuncId, Op};
 use sextant_abi::types::BpfCpumask;
 use sextant_abi::{CpuMaskBits, Mem, ObjKind};
-use sextant_vm::{ProgId, Vm};
+use sextant_vm::{Mark, ProgId, Vm};
 
 use crate::ops::OpsParams;
-use crate::sched::Sched;
+use crate::sched::{Request, Sched, TimerId};
 use args::Args;
 use kfunc::Handler;
 
@@ -50,6 +50,8 @@ pub struct BpfOps {
     distribute_next: Cell<u32>,
     /// Picoseconds of instructions not yet charged as whole nanoseconds.
     ps_left: Cell<u64>,
+    /// Its maps and programs: those that came to the vm between two moments.
+    objects: Option<(Mark, Mark)>,
 }
 
 impl BpfOps {
@@ -73,6 +75,7 @@ impl BpfOps {
             cpumasks: RefCell::default(),
             distribute_next: Cell::new(0),
             ps_left: Cell::new(0),
+            objects: None,
         }
     }
 
@@ -85,6 +88,12 @@ impl BpfOps {
     /// Adds programs on the tracepoint `sched_switch`.
     pub fn with_switch_progs(mut self, progs: Vec<ProgId>) -> Self {
         self.switch_progs = progs;
+        self
+    }
+
+    /// Says what came to the vm with it, to be freed when it is released.
+    pub fn with_objects(mut self, objects: (Mark, Mark)) -> Self {
+        self.objects = Some(objects);
         self
     }
 
@@ -105,6 +114,19 @@ impl BpfOps {
                 s.mem.free(ObjKind::Kernel, addr, BpfCpumask::SIZE);
             }
         }
+    }
+
+    /// Gives back all that is in memory for it: maps, programs, what they own, timers, arguments.
+    fn free_all(&self, s: &mut Sched) {
+        let Some((from, to)) = self.objects else { return };
+        self.vm.free_between(from, to);
+        let dead = self.vm.take_dead_timers();
+        s.requests.extend(dead.into_iter().map(|timer| Request::TimerCancel(TimerId(timer))));
+        self.release_dropped(s);
+        for addr in std::mem::take(&mut *self.cpumasks.borrow_mut()).into_keys() {
+            s.mem.free(ObjKind::Kernel, addr, BpfCpumask::SIZE);
+        }
+        self.args.free(&*s.mem);
     }
 
     /// The CPU of the set after the one given out last, or `nr_cpus` for an empty set.

@@ -5,7 +5,7 @@ use sextant_abi::{CpuId, Ns};
 use sextant_vm::{ProgId, Trap, TrapKind};
 
 use super::host::KernelHost;
-use super::{BpfOps, args};
+use super::BpfOps;
 use crate::ops::{Ops, OpsParams};
 use crate::sched::{Sched, TimerId};
 use crate::task::TaskId;
@@ -42,7 +42,7 @@ impl BpfOps {
     }
 
     /// Kptrs whose map elements have died give their references back.
-    fn release_dropped(&self, s: &mut Sched) {
+    pub(super) fn release_dropped(&self, s: &mut Sched) {
         for kptr in self.vm.take_dropped_kptrs() {
             match (s.tasks.from_addr(kptr.addr), s.cgroups.from_addr(kptr.addr)) {
                 (Some(p), _) => s.put_task_struct(p),
@@ -298,7 +298,7 @@ impl Ops for BpfOps {
 
     fn exit(&self, s: &mut Sched) {
         let Some(info) = s.ext.exit_info().cloned() else { return };
-        let ei = args::exit_info(s, &info, self.params.exit_dump_len);
+        let ei = self.args.exit_info(s, &info, self.params.exit_dump_len);
         self.call(s, Op::Exit, &[ei]);
     }
 
@@ -312,6 +312,10 @@ impl Ops for BpfOps {
 
     fn task_freed(&self, s: &mut Sched, p: TaskId) {
         self.vm.task_gone(self.addr(s, p));
+    }
+
+    fn release(&self, s: &mut Sched) {
+        self.free_all(s);
     }
 
     fn op_stats(&self) -> Vec<(Op, u64, u64)> {

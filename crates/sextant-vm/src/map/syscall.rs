@@ -64,13 +64,15 @@ impl Vm {
             match &map.kind {
                 Kind::Arena(arena) => self.region.arena_free(arena),
                 Kind::Ring(ring) if !self.is_running() => {
-                    self.region.release_block(ring.base(), ring.block_len());
+                    self.region.release_file(ring.base(), ring.block_len());
                 }
                 _ => {}
             }
             if let Kind::Array(a) = &map.kind {
                 self.region.object_remove(a.base(), 1);
-                if !self.is_running() {
+                if !self.is_running() && a.fd().is_some() {
+                    self.region.release_file(a.base(), a.block_len());
+                } else if !self.is_running() {
                     self.region.release_block(a.base(), a.block_len());
                 }
             }

@@ -57,6 +57,11 @@ impl Region {
         }
     }
 
+    /// The same for a block that is a file: all of its pages, which nobody shares, or the file would live on.
+    pub(crate) fn release_file(&self, addr: u64, size: u64) {
+        self.release_block(addr, size.next_multiple_of(PAGE));
+    }
+
     fn commit(&self, zone: Zone, end: u64) -> Result<(), Errno> {
         let committed = &self.committed[zone as usize];
         let from = committed.get();
