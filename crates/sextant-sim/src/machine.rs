@@ -304,7 +304,10 @@ impl Simulation {
             cpus: cpu_results(&self.sched),
             refused_forks: std::mem::take(&mut self.refused_forks),
             failed_events: std::mem::take(&mut self.failed_events),
-            swaps: self.swaps.as_mut().map_or_else(Vec::new, |swaps| swaps.finish(now.since(UPTIME), &self.sched)),
+            swaps: self
+                .swaps
+                .as_mut()
+                .map_or_else(Vec::new, |swaps| swaps.finish(now.since(UPTIME), &self.sched)),
         };
         self.shut_down(sink);
         Ok(outcome)

@@ -14,8 +14,8 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use sextant_abi::exit::{ExitInfo, ExitKind};
 use sextant_abi::Ns;
+use sextant_abi::exit::{ExitInfo, ExitKind};
 use sextant_sched::ext::EnableState;
 use sextant_sched::ops::Op;
 use sextant_sched::{Class, Event, Ops, Sched, TaskId};
@@ -59,8 +59,8 @@ pub struct SwapResult {
     pub first_decision_ns: Option<u64>,
     /// The longest wait for a CPU, from its beginning to its end, of all tasks that waited at any time of the swap.
     pub max_wait_ns: u64,
-    /// Whose it was.
-    pub max_wait_task: Option<TaskId>,
+    /// Whose it was, `comm[pid]`.
+    pub max_wait_task: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,7 +114,7 @@ impl Waits {
             Event::Switch { prev, prev_runnable, next } => {
                 self.set(prev, (prev_runnable && s.tasks[prev].class != Class::Idle).then_some(t));
                 if let Some(since) = self.since.get_mut(next.0 as usize).and_then(Option::take) {
-                    self.ended(next, t.since(since).0, results);
+                    self.ended(s, next, t.since(since).0, results);
                 }
             }
             Event::Exit { p } => {
@@ -135,11 +135,11 @@ impl Waits {
         self.since[i] = since;
     }
 
-    fn ended(&mut self, p: TaskId, wait_ns: u64, results: &mut [SwapResult]) {
+    fn ended(&mut self, s: &Sched, p: TaskId, wait_ns: u64, results: &mut [SwapResult]) {
         let open = self.open.then(|| results.len().checked_sub(1)).flatten();
         let watched = self.watched.iter_mut().filter_map(|(i, tasks)| tasks.remove(&p).then_some(*i));
         for i in watched.chain(open) {
-            results[i].waited(p, wait_ns);
+            results[i].waited(s, p, wait_ns);
         }
         self.watched.retain(|(_, tasks)| !tasks.is_empty());
     }
@@ -157,16 +157,18 @@ impl Waits {
         for (i, tasks) in std::mem::take(&mut self.watched) {
             for p in tasks.into_iter().filter(|&p| !s.tasks[p].dead) {
                 let since = self.since[p.0 as usize].unwrap_or(now);
-                results[i].waited(p, now.since(since).0);
+                results[i].waited(s, p, now.since(since).0);
             }
         }
     }
 }
 
 impl SwapResult {
-    fn waited(&mut self, p: TaskId, wait_ns: u64) {
+    fn waited(&mut self, s: &Sched, p: TaskId, wait_ns: u64) {
         if wait_ns > self.max_wait_ns {
-            (self.max_wait_ns, self.max_wait_task) = (wait_ns, Some(p));
+            let (ts, mem) = (s.t(p), &*s.mem);
+            let name = format!("{}[{}]", ts.comm().get_str(mem), ts.pid().get(mem));
+            (self.max_wait_ns, self.max_wait_task) = (wait_ns, Some(name));
         }
     }
 }

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use sextant_abi::ExitInfo;
 
-use crate::report::{Latency, Report, TaskRow};
+use crate::report::{Latency, Report, SwapRow, TaskRow};
 
 /// Version of the document, its member `format`.
 pub const FORMAT: u32 = 1;
@@ -37,8 +38,38 @@ pub struct Document<'a> {
     pub ops: BTreeMap<&'a str, Op>,
     /// `SCX_EV_*`, all of them; empty for `fair`.
     pub events: BTreeMap<&'a str, i64>,
+    /// Changes of the scheduler while the machine ran; left out without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub swaps: Vec<Swap<'a>>,
     /// SHA-256 of the event lines of the trace.
     pub trace_hash: &'a str,
+}
+
+/// A change of the scheduler.
+#[derive(Serialize, Debug)]
+pub struct Swap<'a> {
+    /// When it began.
+    pub at_ns: u64,
+    /// Who went.
+    pub from: &'a str,
+    /// Who came.
+    pub to: &'a str,
+    /// It came back because the other had failed.
+    pub rollback: bool,
+    /// How the old one ended; null for `fair`.
+    pub from_exit: Option<Exit<'a>>,
+    /// Why the new one was not loaded; null if it was.
+    pub failed: Option<&'a str>,
+    /// Time in bypass mode.
+    pub bypass_ns: u64,
+    /// Until the first callback of the new one; null if it had none.
+    pub first_op_ns: Option<u64>,
+    /// Until its first select_cpu, enqueue or dispatch.
+    pub first_decision_ns: Option<u64>,
+    /// Longest wait of a task that waited during the swap.
+    pub max_wait_ns: u64,
+    /// Whose, `comm[pid]`; null if nobody waited.
+    pub max_wait_task: Option<&'a str>,
 }
 
 /// How a scheduler ended.
@@ -125,13 +156,7 @@ impl<'a> From<&'a Report> for Document<'a> {
             cpus: r.cpus,
             seed: r.seed,
             duration_ns: r.duration_ns,
-            exit: r.exit.as_ref().map(|e| Exit {
-                kind: e.kind.name(),
-                kind_value: e.kind.value(),
-                code: e.code,
-                reason: e.reason,
-                msg: &e.msg,
-            }),
+            exit: r.exit.as_ref().map(Exit::from),
             tasks: r.tasks.iter().map(Task::from).collect(),
             system_tasks: r.system_tasks.iter().map(Task::from).collect(),
             cpus_stats: r
@@ -141,7 +166,32 @@ impl<'a> From<&'a Report> for Document<'a> {
                 .collect(),
             ops: r.ops.iter().map(|o| (o.name, Op { calls: o.calls, insns: o.insns })).collect(),
             events: r.events.iter().copied().collect(),
+            swaps: r.swaps.iter().map(Swap::from).collect(),
             trace_hash: &r.trace_hash,
+        }
+    }
+}
+
+impl<'a> From<&'a ExitInfo> for Exit<'a> {
+    fn from(e: &'a ExitInfo) -> Exit<'a> {
+        Exit { kind: e.kind.name(), kind_value: e.kind.value(), code: e.code, reason: e.reason, msg: &e.msg }
+    }
+}
+
+impl<'a> From<&'a SwapRow> for Swap<'a> {
+    fn from(row: &'a SwapRow) -> Swap<'a> {
+        Swap {
+            at_ns: row.at_ns,
+            from: &row.from,
+            to: &row.to,
+            rollback: row.rollback,
+            from_exit: row.from_exit.as_ref().map(Exit::from),
+            failed: row.failed.as_deref(),
+            bypass_ns: row.bypass_ns,
+            first_op_ns: row.first_op_ns,
+            first_decision_ns: row.first_decision_ns,
+            max_wait_ns: row.max_wait_ns,
+            max_wait_task: row.max_wait_task.as_deref(),
         }
     }
 }

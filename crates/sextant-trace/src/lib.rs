@@ -11,5 +11,6 @@ pub mod lenient;
 pub mod nearest;
 pub mod report;
 pub mod rtapp;
+mod swaps;
 pub mod table;
 pub mod text;

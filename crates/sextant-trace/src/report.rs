@@ -34,6 +34,8 @@ pub struct Report {
     pub ops: Vec<OpRow>,
     /// SCX event counters, name and value, in the kernel's order; empty without a scheduler.
     pub events: Vec<(&'static str, i64)>,
+    /// Changes of the scheduler while the machine ran, in order.
+    pub swaps: Vec<SwapRow>,
     /// SHA-256 of the event lines, hexadecimal.
     pub trace_hash: String,
 }
@@ -113,6 +115,33 @@ pub struct OpRow {
     pub calls: u64,
     /// BPF instructions executed in all of them.
     pub insns: u64,
+}
+
+/// One change of the scheduler; times in ns.
+#[derive(Clone, Debug, Default)]
+pub struct SwapRow {
+    /// When it began.
+    pub at_ns: u64,
+    /// Who went, and who came.
+    pub from: String,
+    /// The same.
+    pub to: String,
+    /// It came back because the other had failed.
+    pub rollback: bool,
+    /// How the old one ended.
+    pub from_exit: Option<ExitInfo>,
+    /// Why the new one was not loaded.
+    pub failed: Option<String>,
+    /// Time in bypass mode.
+    pub bypass_ns: u64,
+    /// Until the first callback of the new one.
+    pub first_op_ns: Option<u64>,
+    /// Until its first select_cpu, enqueue or dispatch.
+    pub first_decision_ns: Option<u64>,
+    /// Longest wait for a CPU of a task that waited during the swap.
+    pub max_wait_ns: u64,
+    /// Whose, `comm[pid]`.
+    pub max_wait_task: Option<String>,
 }
 
 impl Report {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::report::{CpuRow, Report};
+use crate::swaps;
 
 /// How to emphasise; plain unless stdout is a terminal and NO_COLOR is unset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +43,7 @@ pub fn render(report: &Report, style: Style) -> String {
     groups(&mut out, report, style);
     cpus(&mut out, report, style);
     ops(&mut out, report, style);
+    out += &swaps::render(report, |text| style.heading(text), |text| style.bad(text));
     end(&mut out, report, style);
     out
 }
@@ -198,7 +200,7 @@ fn count(n: u64) -> String {
     }
 }
 
-fn cut(name: &str, width: usize) -> String {
+pub(crate) fn cut(name: &str, width: usize) -> String {
     let name = printable(name);
     if name.chars().count() <= width {
         return name;
@@ -207,7 +209,7 @@ fn cut(name: &str, width: usize) -> String {
 }
 
 /// Text from outside must not move the cursor.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

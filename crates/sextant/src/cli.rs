@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sextant_abi::Ns;
 
+use crate::swap::{self, SwapList};
 use crate::{duration, shape};
 use sextant_sched::topology::Shape;
 
@@ -63,12 +64,13 @@ Examples:
   sextant sim fair mixed                         the same machine without a sched_ext scheduler
   sextant sim ./scx_simple.bpf.o load.json --set fifo_sched=true --duration 10s
   sextant sim rr --set slice_ns=1000000 --trace rr.trace
+  sextant sim simple mixed --swap vtime@1s,rr@2s --rollback
   sextant sim ./scx_central.bpf.o --set nr_cpu_ids=@cpus --json | jq .exit
 
 The workload is an rt-app file. The result goes to stdout, everything else to stderr.";
 
 /// `sextant sim`
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(after_help = SIM_HELP)]
 pub struct SimArgs {
     /// A .bpf.o file, a built-in scheduler (see `sextant list`), or `fair` for none
@@ -120,6 +122,17 @@ pub struct SimArgs {
     /// map:NAME.max_entries=N; map:NAME.inner=N; ops.flags=SCX_OPS_SWITCH_PARTIAL|…; ops.timeout_ms=5000. @cpus stands for the number of CPUs.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub sets: Vec<String>,
+
+    /// Replace the scheduler while the machine runs: B@1s,C@2s (repeatable)
+    ///
+    /// At that time the scheduler is unregistered and disabled in full, then the named one is loaded and enabled, as Linux does it; `fair`
+    /// is a plain end. --set B:VAR=5 sets a global of one that comes by a swap.
+    #[arg(long = "swap", value_name = "SCHED@TIME", value_parser = swap::parse)]
+    pub swaps: Vec<SwapList>,
+
+    /// When a scheduler that came by --swap exits with an error, the one before it comes back
+    #[arg(long, requires = "swaps")]
+    pub rollback: bool,
 
     /// Leave out what the workload asks for and Sextant cannot do, with a warning each
     #[arg(long)]

@@ -21,6 +21,7 @@ mod sink;
 mod source;
 mod status;
 mod summary;
+mod swap;
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;

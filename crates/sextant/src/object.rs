@@ -49,8 +49,14 @@ pub fn prepare(object: &Object, how: &How) -> Result<Opened, Failure> {
     Ok(opened)
 }
 
-/// The scheduler, its programs in `vm`; with `checked` only if the verifier accepts them.
-pub fn load(object: &Object, how: &How, checked: bool, vm: &Rc<Vm>) -> Result<Rc<dyn Ops>, Failure> {
+/// The scheduler, its programs in `vm`; with `checked` only if the verifier accepts them. `announce` what was left out.
+pub fn load(
+    object: &Object,
+    how: &How,
+    checked: bool,
+    vm: &Rc<Vm>,
+    announce: bool,
+) -> Result<Rc<dyn Ops>, Failure> {
     let opened = prepare(object, how)?;
     let kernel = opened.kernel();
     if checked {
@@ -58,7 +64,7 @@ pub fn load(object: &Object, how: &How, checked: bool, vm: &Rc<Vm>) -> Result<Rc
     }
     let loaded = opened.load(vm.clone(), Vec::new()).map_err(|e| failure(object, e))?;
     refusals(object, &kernel.verdicts())?;
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().filter(|_| announce) {
         tracing::warn!("{}: {warning}", object.name);
     }
     Ok(Rc::new(bind(&loaded)))
@@ -97,6 +103,7 @@ fn bind(loaded: &Loaded) -> BpfOps {
     BpfOps::new(loaded.vm.clone(), params, &progs)
         .with_reg_progs(on("fentry/bpf_scx_reg"))
         .with_switch_progs(on("tp_btf/sched_switch"))
+        .with_objects(loaded.objects)
 }
 
 /// Why an object was not opened or loaded, with the exit status.

@@ -16,6 +16,10 @@ use crate::object::{self, How, Object};
 use crate::sink::Sink;
 use crate::source;
 use crate::status::{Failure, Status};
+use crate::swap::Lineup;
+
+/// Ticks a second of the simulated machine.
+pub const HZ: u64 = 250;
 
 /// Names of policies written in Rust, for tests of the class without BPF.
 const NATIVE: &str = "native:";
@@ -25,7 +29,7 @@ pub enum Scheduler {
     /// The fair class alone.
     Fair,
     /// A policy in Rust.
-    Native(Rc<dyn Ops>),
+    Native(fn() -> Rc<dyn Ops>),
     /// A BPF object.
     Bpf(Object),
 }
@@ -34,8 +38,10 @@ pub enum Scheduler {
 pub struct Machine {
     /// The machine.
     pub sim: Simulation,
-    /// The policy.
-    pub ops: Option<Rc<dyn Ops>>,
+    /// The policy it began with.
+    ops: Option<Rc<dyn Ops>>,
+    /// Schedulers by number, as the command line names them.
+    pub names: Vec<String>,
 }
 
 impl Scheduler {
@@ -43,8 +49,8 @@ impl Scheduler {
     pub fn open(arg: &str) -> Result<Scheduler, Failure> {
         if let Some(name) = arg.strip_prefix(NATIVE) {
             return match name {
-                "fifo" => Ok(Scheduler::Native(Rc::new(Fifo))),
-                "vtime" => Ok(Scheduler::Native(Rc::new(VtimeFair::default()))),
+                "fifo" => Ok(Scheduler::Native(|| Rc::new(Fifo))),
+                "vtime" => Ok(Scheduler::Native(|| Rc::new(VtimeFair::default()))),
                 _ => Err(Failure::usage(format!(
                     "no native policy \"{name}\": there are native:fifo and native:vtime"
                 ))),
@@ -55,38 +61,33 @@ impl Scheduler {
 }
 
 impl Scheduler {
-    /// A machine that it schedules, at time 0.
-    pub fn machine(
+    /// Loads it into `vm`, anew each time; None is the fair class alone. `announce` what was left out.
+    pub fn load(
         &self,
         args: &SimArgs,
-        config: SimConfig,
-        workload: &Workload,
-        sink: &mut Sink,
-    ) -> Result<Machine, Failure> {
-        let vm = Rc::new(vm(args.cpus, engine(args)?, args.sanitize)?);
-        let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
-        let ops = match self {
+        ops: Option<&str>,
+        sets: &[String],
+        vm: &Rc<Vm>,
+        announce: bool,
+    ) -> Result<Option<Rc<dyn Ops>>, Failure> {
+        Ok(match self {
             Scheduler::Fair => None,
-            Scheduler::Native(ops) => Some(ops.clone()),
+            Scheduler::Native(new) => Some(new()),
             Scheduler::Bpf(object) => {
-                let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &args.sets };
-                Some(object::load(object, &how, !args.unchecked, &vm)?)
+                let how = How { nr_cpus: args.cpus, ops, sets };
+                Some(object::load(object, &how, !args.unchecked, vm, announce)?)
             }
-        };
-        if let Some(ops) = &ops {
-            sim.attach(ops.clone(), sink).map_err(refused)?;
-        }
-        Ok(Machine { sim, ops })
+        })
     }
 }
 
 /// A scheduler that the kernel does not attach.
-fn refused(error: EnableError) -> Failure {
+pub fn refused(error: EnableError) -> Failure {
     Failure { status: Status::No, error: anyhow!("the scheduler was refused: {error}") }
 }
 
 /// What runs the scheduler's programs.
-fn engine(args: &SimArgs) -> Result<Engine, Failure> {
+pub fn engine(args: &SimArgs) -> Result<Engine, Failure> {
     match args.engine {
         Some(EngineArg::Jit) if args.sanitize => Err(Failure::usage(
             "--sanitize checks in the interpreter: leave one of --sanitize and --engine jit out",
@@ -118,6 +119,32 @@ pub fn vm(nr_cpus: u32, engine: Engine, sanitize: bool) -> Result<Vm, Failure> {
 }
 
 impl Machine {
+    /// A machine at time 0 that the first of them schedules, and that the others are to take over.
+    pub fn new(
+        lineup: Lineup,
+        args: &SimArgs,
+        config: SimConfig,
+        workload: &Workload,
+        sink: &mut Sink,
+    ) -> Result<Machine, Failure> {
+        lineup.try_out(args)?;
+        let vm = Rc::new(vm(args.cpus, engine(args)?, args.sanitize)?);
+        let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
+        let (names, ops) = (lineup.names(), lineup.load(0, args, &vm, true)?);
+        if let Some(ops) = &ops {
+            sim.attach(ops.clone(), sink).map_err(refused)?;
+        }
+        if !args.swaps.is_empty() {
+            sim.plan_swaps(lineup.plan(args, &vm), ops.clone());
+        }
+        Ok(Machine { sim, ops, names })
+    }
+
+    /// The policy that is in charge or was last.
+    pub fn last_ops(&self) -> Option<Rc<dyn Ops>> {
+        self.sim.swapped_in().or_else(|| self.ops.clone())
+    }
+
     /// Runs to the end.
     pub fn run(&mut self, sink: &mut Sink) -> Result<Outcome, Failure> {
         self.sim.run(sink).map_err(Failure::usage)

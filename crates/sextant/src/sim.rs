@@ -11,9 +11,10 @@ use sextant_trace::table::{self, Style};
 
 use crate::cli::SimArgs;
 use crate::interrupt::Interrupt;
-use crate::scheduler::{Machine, Scheduler};
+use crate::scheduler::Machine;
 use crate::sink::Sink;
 use crate::status::{Failure, Status};
+use crate::swap::Lineup;
 use crate::{color, demand, source, summary};
 
 /// Virtual time of a run for which nobody said a duration.
@@ -22,11 +23,11 @@ const DEFAULT_DURATION: Ns = Ns::from_ms(10_000);
 /// Runs the subcommand.
 pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     let workload = read_workload(args)?;
-    let scheduler = Scheduler::open(&args.scheduler)?;
+    let config = config(args, &workload);
+    let lineup = Lineup::new(args, config.duration)?;
     let interrupt = Interrupt::listen()?;
     let mut sink = Sink::new(args.trace.as_deref(), &about(args), args.json, interrupt.clone())?;
-    let config = config(args, &workload);
-    let mut machine = scheduler.machine(args, config.clone(), &workload, &mut sink)?;
+    let mut machine = Machine::new(lineup, args, config.clone(), &workload, &mut sink)?;
     let outcome = machine.run(&mut sink)?;
     let trace_hash = sink.finish()?;
     note_end(&outcome, &workload);
@@ -43,17 +44,18 @@ pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
         let style = Style { color: color(std::io::stdout()) };
         out.write_all(table::render(&report, style).as_bytes())?;
     }
-    Ok(status(&machine, &interrupt))
+    Ok(status(&machine, &outcome, &interrupt))
 }
 
-fn status(machine: &Machine, interrupt: &Interrupt) -> Status {
+fn status(machine: &Machine, outcome: &Outcome, interrupt: &Interrupt) -> Status {
     if interrupt.pressed() {
         return Status::Interrupted;
     }
-    match machine.exit_info() {
-        Some(exit) if exit.kind.is_error() => Status::SchedulerError,
-        _ => Status::Done,
+    let replaced = outcome.swaps.iter().filter_map(|swap| swap.from_exit.as_ref());
+    if replaced.chain(machine.exit_info()).any(|exit| exit.kind.is_error()) {
+        return Status::SchedulerError;
     }
+    if outcome.swaps.iter().any(|swap| swap.failed.is_some()) { Status::No } else { Status::Done }
 }
 
 fn read_workload(args: &SimArgs) -> Result<Workload, Failure> {
@@ -95,7 +97,8 @@ fn config(args: &SimArgs, workload: &Workload) -> SimConfig {
 
 /// The lines of the trace's head that say which run it is. None of this is in event lines.
 fn about(args: &SimArgs) -> Vec<String> {
-    vec![
+    let swaps = args.swaps.iter().flat_map(|list| &list.0).map(|swap| format!("swap {swap}"));
+    let mut about = vec![
         format!("scheduler {}", args.scheduler),
         format!("workload {}", args.workload),
         match args.machine {
@@ -105,7 +108,9 @@ fn about(args: &SimArgs) -> Vec<String> {
             None => "machine flat".into(),
         },
         format!("cpus {}, seed {}{}", args.cpus, args.seed, if args.ideal { ", ideal" } else { "" }),
-    ]
+    ];
+    about.extend(swaps);
+    about
 }
 
 fn note_end(outcome: &Outcome, workload: &Workload) {

@@ -2,10 +2,10 @@
 
 use sextant_abi::tables::task::{WEIGHT_IDLEPRIO, nice_to_load_weight};
 use sextant_sim::workload::{Policy, SpecId, TaskSpec};
-use sextant_sim::{CpuResult, Outcome, TaskResult, Workload};
+use sextant_sim::{CpuResult, Outcome, SwapResult, TaskResult, Workload};
 use sextant_trace::demand::alone_ns;
 use sextant_trace::ideal::Observed;
-use sextant_trace::report::{CpuRow, GroupRow, Latency, OpRow, Report, TaskRow};
+use sextant_trace::report::{CpuRow, GroupRow, Latency, OpRow, Report, SwapRow, TaskRow};
 
 use crate::cli::SimArgs;
 use crate::demand::Wanted;
@@ -21,7 +21,8 @@ pub fn report(
     trace_hash: String,
 ) -> Report {
     let ext = &machine.sim.sched.ext;
-    let stats = machine.ops.as_ref().map(|ops| ops.op_stats()).unwrap_or_default();
+    let ops = machine.last_ops();
+    let stats = ops.as_ref().map(|ops| ops.op_stats()).unwrap_or_default();
     let tasks = |results: &[TaskResult]| results.iter().map(|t| task(t, workload, wanted)).collect();
     Report {
         scheduler: args.scheduler.clone(),
@@ -35,8 +36,26 @@ pub fn report(
         groups: groups(workload, outcome),
         cpu_rows: outcome.cpus.iter().zip(0..).map(cpu).collect(),
         ops: stats.iter().map(|&(op, calls, insns)| OpRow { name: op.name(), calls, insns }).collect(),
-        events: if machine.ops.is_some() { ext.events().collect() } else { Vec::new() },
+        events: if ops.is_some() { ext.events().collect() } else { Vec::new() },
+        swaps: outcome.swaps.iter().map(|swap| swap_row(swap, machine)).collect(),
         trace_hash,
+    }
+}
+
+fn swap_row(swap: &SwapResult, machine: &Machine) -> SwapRow {
+    let name = |number: usize| machine.names.get(number).cloned().unwrap_or_default();
+    SwapRow {
+        at_ns: swap.at.0,
+        from: name(swap.from),
+        to: name(swap.to),
+        rollback: swap.rollback,
+        from_exit: swap.from_exit.clone(),
+        failed: swap.failed.clone(),
+        bypass_ns: swap.bypass_ns,
+        first_op_ns: swap.first_op_ns,
+        first_decision_ns: swap.first_decision_ns,
+        max_wait_ns: swap.max_wait_ns,
+        max_wait_task: swap.max_wait_task.clone(),
     }
 }
 

@@ -4,8 +4,8 @@ use sextant_abi::tables::Op;
 use sextant_abi::{CpuId, Ns};
 use sextant_vm::{ProgId, Trap, TrapKind};
 
-use super::host::KernelHost;
 use super::BpfOps;
+use super::host::KernelHost;
 use crate::ops::{Ops, OpsParams};
 use crate::sched::{Sched, TimerId};
 use crate::task::TaskId;

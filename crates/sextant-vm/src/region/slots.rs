@@ -34,6 +34,11 @@ impl Region {
         Ok(zone.start() + at)
     }
 
+    /// Leaves the rest of the page that blocks go to now: the address of the next one, or of the zone's end when it is full.
+    pub(crate) fn next_page(&self, zone: Zone) -> u64 {
+        self.alloc_block(zone, 0, PAGE).unwrap_or(zone.start() + ZONE_LEN)
+    }
+
     /// Page-aligned memory with a file behind it, which others can map.
     pub(crate) fn alloc_file(&self, zone: Zone, size: u64, name: &str) -> Result<(u64, OwnedFd), Errno> {
         let size = size.checked_next_multiple_of(PAGE).ok_or(Errno::ENOMEM)?;
