@@ -4,6 +4,7 @@
 
 use sextant_abi::CpuId;
 
+use crate::deadline::Server;
 use crate::sched::Sched;
 use crate::task::TaskId;
 
@@ -33,7 +34,10 @@ impl Sched {
     pub fn update_curr_idle(&mut self, cpu: CpuId) {
         let rq = &mut self.rqs[cpu.idx()];
         let t = &mut self.tasks[rq.idle];
-        rq.idle_ns += rq.clock.since(t.exec_start).0;
+        let delta = rq.clock.since(t.exec_start).0;
+        rq.idle_ns += delta;
         t.exec_start = rq.clock;
+        self.dl_server_update(cpu, Server::Fair, delta);
+        self.dl_server_update(cpu, Server::Ext, delta);
     }
 }

@@ -7,11 +7,12 @@
 //! Fields that a BPF program can see live only in BPF-visible memory and are read through the accessors of
 //! `sextant-abi`; what the class depends on (ids, list links, ops_state) is ordinary Rust.
 //!
-//! Mirrors kernel/sched/{core,fair,rt,idle}.c and kernel/sched/ext/*.c of 7.3. Locks are not modelled: an entry point is atomic.
+//! Mirrors kernel/sched/{core,deadline,fair,rt,idle}.c and kernel/sched/ext/*.c of 7.3. Locks are not modelled: an entry point is atomic.
 #![forbid(unsafe_code)]
 
 pub mod cgroup;
 pub mod core;
+pub mod deadline;
 pub mod event;
 pub mod ext;
 pub mod fair;

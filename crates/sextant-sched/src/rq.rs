@@ -3,6 +3,7 @@
 use sextant_abi::types::Cpumask;
 use sextant_abi::{CpuId, Ns};
 
+use crate::deadline::DlRq;
 use crate::ext::rq::ExtRq;
 use crate::fair::FairRq;
 use crate::rt::RtRq;
@@ -46,6 +47,8 @@ pub struct Rq {
     pub active: bool,
     /// In `cpu_online_mask`: it executes something.
     pub cpu_online: bool,
+    /// Deadline servers.
+    pub dl: DlRq,
     /// Real-time class.
     pub rt: RtRq,
     /// `cpumask_of(cpu)`, once it was needed.

@@ -4,8 +4,8 @@
 //! list; a task that waits behind another real-time task is pushed to a CPU that runs something lower, if there is one it
 //! may use, and a CPU whose real-time task leaves pulls such tasks from others.
 //!
-//! Left out: group scheduling, inheritance of priorities, the preference of near CPUs. DIVERGES: the deadline servers, which leave
-//! the lower classes 5% of a CPU, are not there: a real-time task that never sleeps keeps its CPU.
+//! Left out: group scheduling, inheritance of priorities, the preference of near CPUs. What is left to the classes below beside a task
+//! that never sleeps is the work of the deadline servers (`deadline`).
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -6,6 +6,7 @@ use sextant_abi::{CpuId, CpuMaskBits, Ns};
 
 use crate::cgroup::CgroupTable;
 use crate::core::RootCgroup;
+use crate::deadline::Server;
 use crate::event::Event;
 use crate::ext::Ext;
 use crate::probe::Probe;
@@ -96,6 +97,15 @@ pub enum Request {
     },
     /// Forget a timer.
     TimerCancel(TimerId),
+    /// (Re)arm the timer of a deadline server: call `Sched::dl_server_timer` on `cpu` at `at`; None: forget it.
+    ServerTimer {
+        /// Where.
+        cpu: CpuId,
+        /// Which of the two.
+        server: Server,
+        /// Absolute virtual time.
+        at: Option<Ns>,
+    },
     /// Call `Sched::run_work(work)` at `at` (a kthread; on any CPU, the machine picks CPU 0).
     Work(Work, Ns),
 }

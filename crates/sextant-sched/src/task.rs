@@ -14,7 +14,7 @@ use crate::rt::RtEntity;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TaskId(pub u32);
 
-/// Scheduling classes, highest first (7.3: stop, dl, rt, fair, ext, idle; dl is not modelled).
+/// Scheduling classes, highest first (7.3: stop, dl, rt, fair, ext, idle; there are no deadline tasks, only servers).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Class {
     /// migration/N only.

@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use sextant_abi::exit::ExitKind;
 use sextant_abi::{CpuId, Ns};
+use sextant_sched::deadline::Server;
 use sextant_sched::ext::EnableError;
 use sextant_sched::ext::EnableState;
 use sextant_sched::sched::KMem;
@@ -61,6 +62,8 @@ pub(crate) enum What {
     Start,
     /// Index into `timers`.
     Timer(u32),
+    /// The timer of a deadline server.
+    Server(CpuId, Server),
     /// Index into `works`.
     Work(u32),
     /// The next event of the workload.
@@ -75,6 +78,8 @@ pub(crate) struct Cpu {
     tick: Slot,
     run_end: Slot,
     ipi: Slot,
+    /// Timers of the deadline servers, by `Server`.
+    servers: [Slot; 2],
     /// The IPI carries irq_work.
     irq_work: bool,
 }
@@ -362,7 +367,7 @@ impl Simulation {
 
     fn cpu_of(&self, what: What) -> CpuId {
         match what {
-            What::Tick(cpu) | What::RunEnd(cpu) | What::Ipi(cpu) => cpu,
+            What::Tick(cpu) | What::RunEnd(cpu) | What::Ipi(cpu) | What::Server(cpu, _) => cpu,
             What::Sleep(p) => self.timer_cpu(self.sched.tasks[p].cpu),
             What::Start => self.timer_cpu(self.start_cpu()),
             What::Timer(i) => self.timer_cpu(self.timers[i as usize].cpu),
@@ -411,6 +416,10 @@ impl Simulation {
             What::Timer(i) => {
                 self.sched.charge(self.costs.irq_ns);
                 self.sched.timer_fire(self.timers[i as usize].id);
+            }
+            What::Server(_, server) => {
+                self.sched.charge(self.costs.irq_ns);
+                self.sched.dl_server_timer(cpu, server);
             }
             What::Work(i) => self.run_work(self.works[i as usize].0),
         }
@@ -542,6 +551,13 @@ impl Simulation {
                         self.queue.cancel(self.timers[i as usize].slot);
                     }
                 }
+                Request::ServerTimer { cpu, server, at } => {
+                    let slot = self.cpus[cpu.idx()].servers[server as usize];
+                    match at {
+                        Some(at) => self.queue.arm(slot, at.max(self.sched.now)),
+                        None => self.queue.cancel(slot),
+                    }
+                }
                 Request::Work(work, at) => self.queue_work(work, at),
             }
         }
@@ -612,6 +628,7 @@ impl Cpu {
             tick: queue.add(What::Tick(cpu)),
             run_end: queue.add(What::RunEnd(cpu)),
             ipi: queue.add(What::Ipi(cpu)),
+            servers: Server::ALL.map(|server| queue.add(What::Server(cpu, server))),
             irq_work: false,
         }
     }

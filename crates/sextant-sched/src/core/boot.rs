@@ -8,6 +8,7 @@ use sextant_abi::{CpuId, CpuMaskBits, Mem, Ns, ObjKind};
 
 use super::flags::*;
 use crate::cgroup::{CgroupId, CgroupTable};
+use crate::deadline::DlRq;
 use crate::ext::Ext;
 use crate::ext::entity::ExtEntity;
 use crate::ext::rq::ExtRq;
@@ -123,6 +124,7 @@ impl Sched {
             online: true,
             active: true,
             cpu_online: true,
+            dl: DlRq::default(),
             rt: RtRq::default(),
             cpumask_of: None,
             fair: FairRq::default(),

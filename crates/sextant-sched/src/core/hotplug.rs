@@ -13,6 +13,7 @@ use sextant_abi::exit::ExitKind;
 use sextant_abi::types::{SCX_ECODE_ACT_RESTART, SCX_ECODE_RSN_HOTPLUG};
 
 use super::flags::*;
+use crate::deadline::Server;
 use crate::ext::rq::RqFlags;
 use crate::ops::Op;
 use crate::rq::StopWork;
@@ -62,6 +63,7 @@ impl Sched {
     pub fn cpu_dead(&mut self, cpu: CpuId) {
         debug_assert!(!self.rqs[cpu.idx()].active && self.rqs[cpu.idx()].nr_running == 0);
         self.rqs[cpu.idx()].cpu_online = false;
+        Server::ALL.into_iter().for_each(|server| self.dl_server_stop(cpu, server));
         self.masks().online.clear_cpu(&*self.mem, cpu.0);
     }
 

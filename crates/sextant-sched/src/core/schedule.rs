@@ -3,7 +3,7 @@
 //! ```text
 //! 0. a task in migrate_disable is narrowed to this CPU, whatever the pick will be
 //! 1. the outgoing task blocks if its state says so (unless preempted)
-//! 2. pick: stop, rt, fair unless skipped, ext if enabled, idle; a class that let go of the runqueue's lock may
+//! 2. pick: stop, what a deadline server is due to, rt, fair unless skipped, ext if enabled, idle; a class that let go of the runqueue's lock may
 //!    have let a higher one in: restart
 //! 3. put_prev_task / set_next_task, unless the same task goes on
 //! 4. switch; a dead task leaves for good
@@ -57,6 +57,9 @@ impl Sched {
     fn pick_task(&mut self, cpu: CpuId, prev: TaskId) -> TaskId {
         loop {
             if let Some(p) = self.pick_task_stop(cpu) {
+                return p;
+            }
+            if let Some(p) = self.pick_task_dl(cpu, prev) {
                 return p;
             }
             if let Some(p) = self.pick_task_rt(cpu, prev) {

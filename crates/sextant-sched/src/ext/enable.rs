@@ -12,6 +12,7 @@ use super::EnableState;
 use super::events::EventId;
 use super::rq::{DdspSubject, RqFlags};
 use crate::core::flags::*;
+use crate::deadline::Server;
 use crate::event::Event;
 use crate::ops::{Op, Ops, OpsParams};
 use crate::sched::Sched;
@@ -148,6 +149,7 @@ impl Sched {
         }
         self.check_hotplug_seq(params.hotplug_seq)?;
         self.validate_ops(&*ops)?;
+        self.dl_servers_attach_bw(Server::Ext)?;
         self.scx_bypass(true);
         self.ext.has_op = Op::ALL.iter().filter(|&&op| ops.has(op)).fold(0, |set, &op| set | 1 << op.index());
         if ops.has(Op::CpuAcquire) || ops.has(Op::CpuRelease) {
@@ -168,6 +170,9 @@ impl Sched {
     fn set_enabled(&mut self, params: &OpsParams) {
         self.ext.state = EnableState::Enabled;
         self.ext.switched_all = self.ext.switching_all;
+        if self.ext.switched_all {
+            self.dl_servers_detach_bw(Server::Fair); // nobody is left in that class
+        }
         self.ext.enable_seq += 1;
         let partial = !self.ext.switched_all;
         self.emit(Event::Enabled { name: params.name.clone(), partial });
@@ -253,11 +258,17 @@ impl Sched {
 
     /// `scx_root_disable` between the state changes.
     fn scx_root_disable(&mut self) {
+        let was_switched_all = self.ext.switched_all;
         (self.ext.switched_all, self.ext.switching_all) = (false, false);
         self.scx_cgroup_exit();
         self.ext.init_task_enabled = false;
         for p in self.live_tasks() {
             self.return_to_fair(p);
+        }
+        self.dl_servers_detach_bw(Server::Ext);
+        if was_switched_all {
+            // -EBUSY if somebody has raised a runtime meanwhile: fair goes without.
+            let _ = self.dl_servers_attach_bw(Server::Fair);
         }
         self.ext.enabled = false;
         self.ext.has_op = 0;

@@ -15,6 +15,7 @@ use super::events::EventId;
 use super::list::{Link, Links, NodeId};
 use super::rq::{DdspSubject, RqFlags};
 use crate::core::flags::*;
+use crate::deadline::Server;
 use crate::ops::Op;
 use crate::probe::Probe;
 use crate::sched::Sched;
@@ -73,6 +74,9 @@ impl Sched {
             self.rqs[cpu.idx()].ext.nr_running += 1;
             if self.tasks[p].on_rq != OnRq::Migrating {
                 self.op_runnable(cpu, p, enq_flags);
+            }
+            if self.rqs[cpu.idx()].ext.nr_running == 1 {
+                self.dl_server_start(cpu, Server::Ext);
             }
             self.scx_do_enqueue_task(cpu, p, enq_flags, sticky);
         }

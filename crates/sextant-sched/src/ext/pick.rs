@@ -5,23 +5,49 @@ use sextant_abi::types::*;
 
 use super::dispatch::DspVerdict;
 use super::rq::RqFlags;
+use crate::deadline::Server;
 use crate::ops::Op;
 use crate::probe::Probe;
 use crate::sched::Sched;
 use crate::task::{Class, TaskId};
 
 impl Sched {
+    /// `ext_server_pick_task`: whatever classes above want. When it finds nothing the core goes on picking, and what waits for the end of
+    /// the pick is done from irq_work.
+    pub(crate) fn ext_server_pick_task(&mut self, cpu: CpuId, prev: TaskId) -> Option<TaskId> {
+        if !self.ext.enabled {
+            return None;
+        }
+        let p = self.dispatch_and_pick(cpu, prev);
+        if p.is_some() {
+            self.queue_scx_balance(cpu);
+        } else if self.rqs[cpu.idx()].ext.flags.contains(RqFlags::BAL_CB_PENDING) {
+            self.rqs[cpu.idx()].ext.flags.remove(RqFlags::BAL_CB_PENDING);
+            self.queue_scx_irq_work(cpu);
+        }
+        p
+    }
+
     /// `do_pick_task_scx`: dispatches, then prev or the head of the local DSQ.
     pub(super) fn do_pick_task_scx(&mut self, cpu: CpuId, prev: TaskId) -> Option<TaskId> {
+        let p = self.dispatch_and_pick(cpu, prev);
+        self.queue_scx_balance(cpu);
+        p
+    }
+
+    fn dispatch_and_pick(&mut self, cpu: CpuId, prev: TaskId) -> Option<TaskId> {
         self.rqs[cpu.idx()].ext.kick_sync += 1;
         self.cpu_acquire(cpu);
         let verdict = self.dispatch_one(cpu, prev);
-        let p = self.picked(cpu, prev, verdict);
-        let rq = &mut self.rqs[cpu.idx()].ext;
+        self.picked(cpu, prev, verdict)
+    }
+
+    /// `maybe_queue_balance_callback`, and the wait of a KICK_WAIT.
+    fn queue_scx_balance(&mut self, cpu: CpuId) {
+        let rq = &self.rqs[cpu.idx()].ext;
         if rq.flags.contains(RqFlags::BAL_CB_PENDING) || rq.kick_sync_pending {
             self.queue_balance_callback(cpu);
         }
-        p
     }
 
     fn picked(&mut self, cpu: CpuId, prev: TaskId, verdict: DspVerdict) -> Option<TaskId> {
@@ -130,6 +156,7 @@ impl Sched {
             slice = slice.saturating_sub(delta);
             self.scx(curr).slice().set(&*self.mem, slice);
         }
+        self.dl_server_update(cpu, Server::Ext, delta);
         self.probe(Probe::Charge { p: curr, slice });
     }
 

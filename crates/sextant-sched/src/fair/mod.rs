@@ -19,6 +19,7 @@ mod balance;
 use sextant_abi::{CpuId, Ns};
 
 use crate::core::flags::*;
+use crate::deadline::Server;
 use crate::sched::Sched;
 use crate::task::TaskId;
 
@@ -128,7 +129,7 @@ impl Sched {
     }
 
     /// `update_curr`: charges the running task of `cpu` if it is fair.
-    fn update_curr_fair(&mut self, cpu: CpuId) {
+    pub(crate) fn update_curr_fair(&mut self, cpu: CpuId) {
         let Some(curr) = self.rqs[cpu.idx()].fair.curr else { return };
         let delta = self.update_curr_common(cpu);
         if delta == 0 {
@@ -138,6 +139,7 @@ impl Sched {
         t.fair.vruntime += t.fair.scaled(delta);
         let vruntime = t.fair.vruntime;
         t.ts.se().vruntime().set(&*self.mem, vruntime);
+        self.dl_server_update(cpu, Server::Fair, delta);
         let rq = self.fair_rq(cpu);
         let least = rq.first().map_or(vruntime, |(v, _)| v.min(vruntime));
         rq.min_vruntime = rq.min_vruntime.max(least);
@@ -173,9 +175,13 @@ impl Sched {
             self.place_entity(cpu, p, ahead);
         }
         self.fair_rq(cpu).nr_queued += 1;
+        let first = self.rqs[cpu.idx()].fair.nr_queued == 1;
         self.tasks[p].fair.on_rq = true;
         if self.rqs[cpu.idx()].fair.curr != Some(p) {
             self.add_waiting(cpu, p);
+        }
+        if first {
+            self.dl_server_start(cpu, Server::Fair);
         }
     }
 

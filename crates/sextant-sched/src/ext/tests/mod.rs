@@ -1,6 +1,7 @@
 //! The class driven directly: a machine that only carries requests out, and a policy whose ops are closures.
 
 mod cgroup;
+mod deadline;
 mod dsq;
 mod exits;
 mod hotplug;
@@ -21,6 +22,7 @@ use sextant_abi::types::*;
 use sextant_abi::{CpuId, DsqId, Ns};
 
 use crate::core::flags::*;
+use crate::deadline::Server;
 use crate::event::Event;
 
 use crate::ops::{Op, Ops, OpsParams};
@@ -140,6 +142,7 @@ impl Ops for Probe {
 pub(super) struct Machine {
     pub s: Sched,
     works: Vec<(Work, Ns)>,
+    servers: Vec<(CpuId, Server, Ns)>,
 }
 
 impl Machine {
@@ -147,7 +150,7 @@ impl Machine {
         let cfg = Config { nr_cpus, uptime: Ns::ZERO, hz: 250, costs: Costs::default() };
         let mut s = Sched::new(cfg, new_kmem().expect("the host has address space"));
         s.enter(CpuId(0), Ns(1_000_000));
-        Self { s, works: Vec::new() }
+        Self { s, works: Vec::new(), servers: Vec::new() }
     }
 
     /// A machine with `probe` loaded and its load sequence done.
@@ -204,6 +207,10 @@ impl Machine {
                 self.s.run_work(work);
             }
             Request::Work(work, at) => self.works.push((work, at)),
+            Request::ServerTimer { cpu, server, at } => {
+                self.servers.retain(|t| (t.0, t.1) != (cpu, server));
+                self.servers.extend(at.map(|at| (cpu, server, at)));
+            }
             _ => {}
         }
     }
@@ -216,9 +223,20 @@ impl Machine {
             for (work, at) in std::mem::take(&mut self.works) {
                 self.serve(Request::Work(work, at));
             }
+            self.fire_servers();
             for cpu in 0..self.s.cfg.nr_cpus {
                 self.tick(cpu);
             }
+            self.settle();
+        }
+    }
+
+    /// Timers of deadline servers that are due.
+    fn fire_servers(&mut self) {
+        while let Some(i) = self.servers.iter().position(|t| t.2 <= self.s.now) {
+            let (cpu, server, _) = self.servers.remove(i);
+            self.s.enter(cpu, self.s.now);
+            self.s.dl_server_timer(cpu, server);
             self.settle();
         }
     }
