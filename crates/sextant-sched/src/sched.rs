@@ -75,6 +75,8 @@ pub struct TimerId(pub u64);
 pub enum Work {
     /// The watchdog's scan (`scx_watchdog_workfn`).
     Watchdog,
+    /// The load balancing of bypass (`scx_bypass_lb_timerfn`; a timer, in softirq).
+    BypassLb,
     /// The disable work of a scheduler that has exited (`scx_disable_workfn`).
     Disable,
 }

@@ -1,5 +1,5 @@
 //! Bypass: the scheduler's decisions are not asked for, tasks run first in first out per CPU with short slices.
-//! On while a scheduler is enabled or disabled. Left out: load balancing between CPUs.
+//! On while a scheduler is enabled or disabled, and while the system sleeps.
 
 use sextant_abi::CpuId;
 use sextant_abi::types::*;
@@ -39,6 +39,13 @@ impl Sched {
         }
     }
 
+    /// `scx_pm_handler`: the system is about to sleep (`true`) or has woken up.
+    pub fn scx_pm(&mut self, sleeps: bool) {
+        if self.ext.ops.is_some() && (sleeps || self.ext.bypass_depth > 0) {
+            self.scx_bypass(sleeps);
+        }
+    }
+
     /// Whether that made the difference.
     fn change_bypass_depth(&mut self, bypass: bool) -> bool {
         if bypass {
@@ -46,9 +53,10 @@ impl Sched {
             if self.ext.bypass_depth != 1 {
                 return false;
             }
-            self.ext.slice_dfl = SCX_SLICE_BYPASS;
+            self.ext.slice_dfl = self.ext.slice_bypass;
             self.ext.bypass_timestamp = self.now;
             self.ext.add_event(EventId::BypassActivate, 1);
+            self.start_bypass_lb();
         } else {
             self.ext.bypass_depth -= 1;
             if self.ext.bypass_depth != 0 {

@@ -219,6 +219,7 @@ impl Sched {
         match work {
             Work::Watchdog => self.watchdog_workfn(),
             Work::Disable => self.disable_workfn(),
+            Work::BypassLb => self.bypass_lb_timerfn(),
         }
     }
 

@@ -146,7 +146,7 @@ impl Sched {
     }
 
     /// `task_can_run_on_remote_rq`; `enforce` reports why not.
-    fn task_can_run_on_remote_rq(&mut self, p: TaskId, cpu: CpuId, enforce: bool) -> bool {
+    pub(super) fn task_can_run_on_remote_rq(&mut self, p: TaskId, cpu: CpuId, enforce: bool) -> bool {
         if self.is_migration_disabled(p) {
             if enforce {
                 let (name, from) = (self.task_name(p), self.tasks[p].cpu);

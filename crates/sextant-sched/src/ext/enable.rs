@@ -116,6 +116,7 @@ impl Sched {
             if params.dispatch_max_batch == 0 { SCX_DSP_DFL_MAX_BATCH } else { params.dispatch_max_batch };
         e.dump_len = if params.exit_dump_len == 0 { SCX_EXIT_DUMP_DFL_LEN } else { params.exit_dump_len };
         e.slice_dfl = SCX_SLICE_DFL;
+        e.bypass_lb_due = None;
         e.stats = [0; EventId::COUNT];
         (e.exit_kind, e.exit_info, e.exit_flags, e.exit_work) = (ExitKind::None, None, 0, None);
         (e.aborting, e.disable_pending, e.dead, e.nr_rejected) = (false, false, false, 0);

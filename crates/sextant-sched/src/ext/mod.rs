@@ -3,10 +3,10 @@
 //! One file per subject, functions named as in the kernel. An entry point is atomic, so what the kernel does under locks,
 //! with retries when a race is lost, is one step here; `ops_state` and qseq remain because nested ops can see them.
 //!
-//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: bypass load balancing,
-//! core-sched, sub-schedulers, the cid form.
+//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: core-sched, sub-schedulers, the cid form.
 
 mod bypass;
+mod bypass_lb;
 mod call;
 pub mod class;
 mod dispatch;
@@ -37,7 +37,7 @@ mod tests;
 use std::rc::Rc;
 
 use sextant_abi::exit::{ExitInfo, ExitKind};
-use sextant_abi::types::SCX_SLICE_DFL;
+use sextant_abi::types::{SCX_SLICE_BYPASS, SCX_SLICE_DFL};
 use sextant_abi::{CpuId, Ns};
 
 pub use enable::{EnableError, check_ops_params};
@@ -84,6 +84,11 @@ pub struct Ext {
     pub(crate) slice_dfl: u64,
     pub(crate) bypass_depth: u32,
     pub(crate) bypass_timestamp: Ns,
+    /// Slices while bypassing, ns (`slice_bypass_us`).
+    pub(crate) slice_bypass: u64,
+    pub(crate) bypass_lb_intv_us: u32,
+    /// When the balancing is due, while its timer is pending.
+    pub(crate) bypass_lb_due: Option<Ns>,
     pub(crate) aborting: bool,
     pub(crate) exit_kind: ExitKind,
     pub(crate) exit_info: Option<ExitInfo>,
@@ -134,6 +139,9 @@ impl Ext {
             slice_dfl: SCX_SLICE_DFL,
             bypass_depth: 0,
             bypass_timestamp: Ns::ZERO,
+            slice_bypass: SCX_SLICE_BYPASS,
+            bypass_lb_intv_us: bypass_lb::DFL_INTV_US,
+            bypass_lb_due: None,
             aborting: false,
             exit_kind: ExitKind::None,
             exit_info: None,

@@ -1,5 +1,6 @@
 //! The class driven directly: a machine that only carries requests out, and a policy whose ops are closures.
 
+mod bypass;
 mod cgroup;
 mod deadline;
 mod dsq;
