@@ -3,6 +3,7 @@
 
 use sextant_abi::{CpuId, Ns};
 
+use crate::ext::EnableError;
 use crate::sched::Sched;
 use crate::task::TaskId;
 
@@ -40,8 +41,11 @@ pub trait Ops {
     /// Whether an op is implemented.
     fn has(&self, op: Op) -> bool;
 
-    /// `bpf_scx_reg` is entered: programs attached to that function run. Before `init`, and nothing is attached yet.
-    fn reg(&self, s: &mut Sched) {}
+    /// `bpf_scx_reg` is entered: programs attached to that function run, and before it those of a setup, which may refuse the
+    /// attach. Before `init`, and nothing is attached yet.
+    fn reg(&self, s: &mut Sched) -> Result<(), EnableError> {
+        Ok(())
+    }
 
     /// Whether `sched_switch` is to be called.
     fn traces_sched_switch(&self) -> bool {

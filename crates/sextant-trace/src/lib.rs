@@ -11,6 +11,7 @@ pub mod lenient;
 pub mod nearest;
 pub mod report;
 pub mod rtapp;
+pub mod setup;
 mod swaps;
 pub mod table;
 pub mod text;

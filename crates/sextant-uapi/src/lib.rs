@@ -21,6 +21,7 @@ pub mod elf;
 pub mod errno;
 pub mod error;
 pub mod facts;
+mod fill;
 pub mod globals;
 pub mod hook;
 pub mod inspect;

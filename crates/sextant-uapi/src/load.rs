@@ -423,7 +423,7 @@ fn target(section: &str) -> Option<(String, KindTag)> {
     })
 }
 
-fn write_place(
+pub(crate) fn write_place(
     names: &Enumerators<'_>,
     path: &str,
     place: globals::Place,

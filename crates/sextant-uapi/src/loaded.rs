@@ -84,6 +84,11 @@ impl Globals {
         Globals { vm, btf, sections }
     }
 
+    /// The object's types.
+    pub fn btf(&self) -> &Btf {
+        &self.btf
+    }
+
     /// A variable's bytes now.
     ///
     /// # Errors

@@ -61,6 +61,25 @@ pub const WORKLOADS: &[Builtin<&str>] = &[
     },
 ];
 
+/// Setups for the kernel's examples, from `workloads/setup/`.
+pub const SETUPS: &[Builtin<&str>] = &[
+    Builtin {
+        name: "central",
+        about: "for the kernel's scx_central: what its own program does",
+        content: include_str!("../../../workloads/setup/central.toml"),
+    },
+    Builtin {
+        name: "flatcg",
+        about: "for the kernel's scx_flatcg",
+        content: include_str!("../../../workloads/setup/flatcg.toml"),
+    },
+    Builtin {
+        name: "pair",
+        about: "for the kernel's scx_pair",
+        content: include_str!("../../../workloads/setup/pair.toml"),
+    },
+];
+
 /// The entry of that name.
 pub fn find<T>(table: &'static [Builtin<T>], name: &str) -> Option<&'static Builtin<T>> {
     table.iter().find(|b| b.name == name)

@@ -10,6 +10,7 @@ use sextant_verifier::diag::{Known, Step};
 
 use crate::cli::CheckArgs;
 use crate::object::{self, How};
+use crate::setup::SetupFile;
 use crate::status::{Failure, Status};
 use crate::{color, scheduler, source};
 
@@ -60,7 +61,8 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
             "fair is no object file: it is the machine without a sched_ext scheduler",
         ));
     };
-    let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &args.sets };
+    let setup = args.setup.as_deref().map(|arg| SetupFile::read(arg, args.cpus)).transpose()?;
+    let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &args.sets, setup: setup.as_ref() };
     let mut checked = Checked { name: name.to_owned(), verdicts: Vec::new(), failure: None };
     match object::prepare(&object, &how) {
         Ok(opened) => {

@@ -65,7 +65,7 @@ Examples:
   sextant sim ./scx_simple.bpf.o load.json --set fifo_sched=true --duration 10s
   sextant sim rr --set slice_ns=1000000 --trace rr.trace
   sextant sim simple mixed --swap vtime@1s,rr@2s --rollback
-  sextant sim ./scx_central.bpf.o --set nr_cpu_ids=@cpus --json | jq .exit
+  sextant sim ./scx_central.bpf.o --setup central --json | jq .exit
 
 The workload is an rt-app file. The result goes to stdout, everything else to stderr.";
 
@@ -122,6 +122,10 @@ pub struct SimArgs {
     /// map:NAME.max_entries=N; map:NAME.inner=N; ops.flags=SCX_OPS_SWITCH_PARTIAL|…; ops.timeout_ms=5000. @cpus stands for the number of CPUs.
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub sets: Vec<String>,
+
+    /// What the scheduler's own program does before it attaches, from a TOML file or a built-in one (see `sextant list`); --set comes after it
+    #[arg(long, value_name = "FILE")]
+    pub setup: Option<String>,
 
     /// Replace the scheduler while the machine runs: B@1s,C@2s (repeatable)
     ///
@@ -204,6 +208,10 @@ pub struct CheckArgs {
     /// Set a global before the object is loaded, as with `sextant sim`: constants decide which code is reachable (repeatable)
     #[arg(long = "set", value_name = "NAME=VALUE")]
     pub sets: Vec<String>,
+
+    /// What the scheduler's own program does before it attaches, as with `sextant sim`
+    #[arg(long, value_name = "FILE")]
+    pub setup: Option<String>,
 
     /// Which of several ops maps of an object is meant
     #[arg(long, value_name = "NAME")]

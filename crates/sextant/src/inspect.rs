@@ -20,7 +20,7 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Status, Failure> {
             "fair is no object file: it is the machine without a sched_ext scheduler",
         ));
     };
-    let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &[] };
+    let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &[], setup: None };
     let opened = object::prepare(&object, &how)?;
     if let Some(wanted) = &args.disasm {
         return disasm::run(&object, wanted, out);

@@ -2,16 +2,18 @@
 
 use std::io::Write;
 
-use crate::builtin::{Builtin, FAIR, SCHEDULERS, WORKLOADS};
+use crate::builtin::{Builtin, FAIR, SCHEDULERS, SETUPS, WORKLOADS};
 use crate::status::{Failure, Status};
 
-/// Prints both tables.
+/// Prints the tables.
 pub fn run(out: &mut dyn Write) -> Result<Status, Failure> {
     writeln!(out, "Schedulers (sextant sim SCHEDULER):")?;
     entries(out, SCHEDULERS)?;
     entry(out, FAIR, "no sched_ext scheduler: the fair class alone")?;
     writeln!(out, "\nWorkloads (sextant sim SCHEDULER WORKLOAD):")?;
     entries(out, WORKLOADS)?;
+    writeln!(out, "\nSetups (sextant sim SCHEDULER --setup SETUP):")?;
+    entries(out, SETUPS)?;
     Ok(Status::Done)
 }
 

@@ -15,6 +15,7 @@ mod interrupt;
 mod list;
 mod object;
 mod scheduler;
+mod setup;
 mod shape;
 mod sim;
 mod sink;

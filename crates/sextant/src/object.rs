@@ -12,6 +12,7 @@ use sextant_sched::ops::OpsParams;
 use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, Verdict, open};
 use sextant_vm::{ProgId, Vm};
 
+use crate::setup::SetupFile;
 use crate::source::Source;
 use crate::status::{Failure, Status};
 use crate::{check, color};
@@ -27,6 +28,8 @@ pub struct How<'a> {
     pub ops: Option<&'a str>,
     /// `NAME=VALUE`, in order.
     pub sets: &'a [String],
+    /// Before these.
+    pub setup: Option<&'a SetupFile>,
 }
 
 /// The object, opened, with its globals set.
@@ -38,6 +41,9 @@ pub fn prepare(object: &Object, how: &How) -> Result<Opened, Failure> {
         vmlinux: Rc::new(Vmlinux::build(&has_kfunc)),
     };
     let mut opened = open(&object.content, &options).map_err(|e| failure(object, e))?;
+    if let Some(setup) = how.setup {
+        setup.apply(&mut opened, object)?;
+    }
     for set in how.sets {
         let Some((name, value)) = set.split_once('=') else {
             return Err(Failure::usage(format!("--set {set}: no `=`; write --set NAME=VALUE")));
@@ -67,7 +73,11 @@ pub fn load(
     for warning in loaded.warnings.iter().filter(|_| announce) {
         tracing::warn!("{}: {warning}", object.name);
     }
-    Ok(Rc::new(bind(&loaded)))
+    let ops = bind(&loaded);
+    Ok(Rc::new(match how.setup {
+        Some(setup) => ops.with_setup(setup.fill(&loaded, object)?),
+        None => ops,
+    }))
 }
 
 /// Refuses what the verifier refuses, in the words of `sextant check`.

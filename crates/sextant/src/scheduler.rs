@@ -13,6 +13,7 @@ use sextant_vm::{Engine, Vm, VmConfig};
 
 use crate::cli::{EngineArg, SimArgs};
 use crate::object::{self, How, Object};
+use crate::setup::SetupFile;
 use crate::sink::Sink;
 use crate::source;
 use crate::status::{Failure, Status};
@@ -66,7 +67,7 @@ impl Scheduler {
         &self,
         args: &SimArgs,
         ops: Option<&str>,
-        sets: &[String],
+        (sets, setup): (&[String], Option<&SetupFile>),
         vm: &Rc<Vm>,
         announce: bool,
     ) -> Result<Option<Rc<dyn Ops>>, Failure> {
@@ -74,7 +75,7 @@ impl Scheduler {
             Scheduler::Fair => None,
             Scheduler::Native(new) => Some(new()),
             Scheduler::Bpf(object) => {
-                let how = How { nr_cpus: args.cpus, ops, sets };
+                let how = How { nr_cpus: args.cpus, ops, sets, setup };
                 Some(object::load(object, &how, !args.unchecked, vm, announce)?)
             }
         })

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use sextant_trace::nearest::did_you_mean;
 
-use crate::builtin::{self, Builtin, FAIR, SCHEDULERS, WORKLOADS};
+use crate::builtin::{self, Builtin, FAIR, SCHEDULERS, SETUPS, WORKLOADS};
 use crate::status::Failure;
 
 /// Largest object that is read; the largest scheduler with debug information has 23 MB.
@@ -49,17 +49,31 @@ pub fn scheduler(arg: &str) -> Result<Option<Source<Cow<'static, [u8]>>>, Failur
 
 /// The workload named or found at `arg`.
 pub fn workload(arg: &str) -> Result<Source<Cow<'static, str>>, Failure> {
+    text("workload", "an rt-app file", WORKLOADS, arg)
+}
+
+/// The setup named or found at `arg`.
+pub fn setup(arg: &str) -> Result<Source<Cow<'static, str>>, Failure> {
+    text("setup", "a setup file", SETUPS, arg)
+}
+
+fn text(
+    kind: &str,
+    what: &str,
+    table: &'static [Builtin<&'static str>],
+    arg: &str,
+) -> Result<Source<Cow<'static, str>>, Failure> {
     let name = arg.to_string();
-    if let Some(b) = builtin::find(WORKLOADS, arg) {
+    if let Some(b) = builtin::find(table, arg) {
         return Ok(Source { name, content: Cow::Borrowed(b.content) });
     }
     if !is_path(arg) {
-        return Err(unknown("workload", arg, WORKLOADS, &[]));
+        return Err(unknown(kind, arg, table, &[]));
     }
     let bytes = read(arg, MAX_WORKLOAD)?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count();
-        Failure::usage(format!("{arg}:{line}: not UTF-8 text, so not an rt-app file"))
+        Failure::usage(format!("{arg}:{line}: not UTF-8 text, so not {what}"))
     })?;
     Ok(Source { name, content: Cow::Owned(text) })
 }

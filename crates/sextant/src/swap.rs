@@ -13,6 +13,7 @@ use sextant_vm::Vm;
 use crate::cli::SimArgs;
 use crate::duration;
 use crate::scheduler::{self, HZ, Scheduler};
+use crate::setup::SetupFile;
 use crate::status::{Failure, Status};
 
 /// One `SCHEDULER@TIME`.
@@ -55,6 +56,7 @@ struct Entrant {
     name: String,
     scheduler: Scheduler,
     sets: Vec<String>,
+    setup: Option<SetupFile>,
     ops: Option<String>,
 }
 
@@ -69,6 +71,7 @@ impl Lineup {
             name: args.scheduler.clone(),
             scheduler: Scheduler::open(&args.scheduler)?,
             sets: own,
+            setup: args.setup.as_deref().map(|arg| SetupFile::read(arg, args.cpus)).transpose()?,
             ops: args.ops.clone(),
         }];
         for swap in &swaps {
@@ -80,6 +83,7 @@ impl Lineup {
                 name: swap.scheduler.clone(),
                 scheduler: Scheduler::open(&swap.scheduler).map_err(|f| swap.blame(f))?,
                 sets: sets.map(|(_, set)| set.clone()).collect(),
+                setup: None,
                 ops: None,
             });
         }
@@ -100,7 +104,7 @@ impl Lineup {
         announce: bool,
     ) -> Result<Option<Rc<dyn Ops>>, Failure> {
         let Some(e) = self.entrants.get(number) else { return Ok(None) };
-        e.scheduler.load(args, e.ops.as_deref(), &e.sets, vm, announce)
+        e.scheduler.load(args, e.ops.as_deref(), (&e.sets, e.setup.as_ref()), vm, announce)
     }
 
     /// Loads each of those to come into a machine that is thrown away, so that a bad one is known before the run.

@@ -31,6 +31,19 @@ pub fn has_kfunc(name: &str) -> bool {
     KfuncId::from_name(name).is_some_and(|id| kfunc::handler(id).is_some() || sextant_vm::is_core_kfunc(id))
 }
 
+/// A syscall program that its scheduler's own program would run before it attaches.
+#[derive(Clone, Debug)]
+pub struct SetupRun {
+    /// Which.
+    pub prog: ProgId,
+    /// Its name.
+    pub name: String,
+    /// Its context.
+    pub ctx: Vec<u8>,
+    /// What it has to return.
+    pub returns: i32,
+}
+
 /// A loaded scheduler: its programs in a vm.
 pub struct BpfOps {
     vm: Rc<Vm>,
@@ -38,6 +51,8 @@ pub struct BpfOps {
     progs: [Option<ProgId>; Op::COUNT],
     /// fentry programs on `bpf_scx_reg`.
     reg_progs: Vec<ProgId>,
+    /// Syscall programs that run before it is attached.
+    setup: Vec<SetupRun>,
     /// tp_btf programs on `sched_switch`.
     switch_progs: Vec<ProgId>,
     handlers: Vec<Option<Handler>>,
@@ -69,6 +84,7 @@ impl BpfOps {
             params,
             progs: table,
             reg_progs: Vec::new(),
+            setup: Vec::new(),
             switch_progs: Vec::new(),
             handlers,
             stats: std::array::from_fn(|_| Cell::new((0, 0))),
@@ -82,6 +98,12 @@ impl BpfOps {
     /// Adds programs that run when the kernel enters `bpf_scx_reg`, that is, at the attach before anything else.
     pub fn with_reg_progs(mut self, progs: Vec<ProgId>) -> Self {
         self.reg_progs = progs;
+        self
+    }
+
+    /// Has syscall programs run in this order before each attach.
+    pub fn with_setup(mut self, runs: Vec<SetupRun>) -> Self {
+        self.setup = runs;
         self
     }
 

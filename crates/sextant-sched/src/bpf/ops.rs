@@ -4,8 +4,9 @@ use sextant_abi::tables::Op;
 use sextant_abi::{CpuId, Ns};
 use sextant_vm::{ProgId, Trap, TrapKind};
 
-use super::BpfOps;
 use super::host::KernelHost;
+use super::{BpfOps, SetupRun};
+use crate::ext::EnableError;
 use crate::ops::{Ops, OpsParams};
 use crate::sched::{Sched, TimerId};
 use crate::task::TaskId;
@@ -86,6 +87,20 @@ impl BpfOps {
     }
 }
 
+impl BpfOps {
+    fn setup_run(&self, s: &mut Sched, run: &SetupRun) -> Result<(), EnableError> {
+        let name = &run.name;
+        match self.test_run(s, run.prog, &mut run.ctx.clone()).map(|value| value as i32) {
+            Ok(value) if value == run.returns => Ok(()),
+            Ok(value) => {
+                let want = run.returns;
+                Err(EnableError::Setup(format!("setup: program '{name}' returned {value}, not {want}")))
+            }
+            Err(trap) => Err(EnableError::Setup(format!("setup: program '{name}': {trap}"))),
+        }
+    }
+}
+
 impl Ops for BpfOps {
     fn params(&self) -> OpsParams {
         self.params.clone()
@@ -95,11 +110,13 @@ impl Ops for BpfOps {
         self.progs[op.index()].is_some()
     }
 
-    fn reg(&self, s: &mut Sched) {
+    fn reg(&self, s: &mut Sched) -> Result<(), EnableError> {
+        self.setup.iter().try_for_each(|run| self.setup_run(s, run))?;
         for &prog in &self.reg_progs {
             // kdata, link: the kernel's own, which no program of the common headers looks at.
             self.run(s, |vm, host| vm.run(prog, &[0, 0], host).map(|run| (run.r0, run.insns)));
         }
+        Ok(())
     }
 
     fn traces_sched_switch(&self) -> bool {

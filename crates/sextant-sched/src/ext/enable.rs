@@ -36,6 +36,9 @@ pub enum EnableError {
     /// E2BIG
     #[error("ops.dispatch_max_batch {0} is more than 2147483647")]
     MaxBatch(u32),
+    /// A program that was to run first did not do as it should.
+    #[error("{0}")]
+    Setup(String),
 }
 
 impl EnableError {
@@ -43,7 +46,7 @@ impl EnableError {
     pub fn errno(&self) -> i32 {
         match self {
             EnableError::Busy => 16,
-            EnableError::Flags(_) | EnableError::Name(_) => 22,
+            EnableError::Flags(_) | EnableError::Name(_) | EnableError::Setup(_) => 22,
             EnableError::Timeout(_) | EnableError::MaxBatch(_) => 7,
         }
     }
@@ -86,7 +89,7 @@ impl Sched {
         if self.ext.state != EnableState::Disabled {
             return Err(EnableError::Busy);
         }
-        ops.reg(self);
+        ops.reg(self)?;
         self.alloc_sched(ops, &params);
         let mut failed = self.scx_root_enable(&params).err();
         if failed.is_none() && self.ext.exit_kind != ExitKind::None {

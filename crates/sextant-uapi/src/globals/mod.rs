@@ -15,7 +15,7 @@ mod value;
 use sextant_bpf::btf::{Btf, Kind, KindTag, TypeId};
 
 pub use render::{render, render_bits};
-pub use value::{Enumerators, element_count, parse_into, parse_u32};
+pub use value::{Enumerators, element_count, parse_i128, parse_into, parse_u32};
 
 /// Why a global could not be set or read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

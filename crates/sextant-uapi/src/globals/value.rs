@@ -121,6 +121,11 @@ pub fn parse_u32(names: &Enumerators<'_>, path: &str, text: &str) -> Result<u32,
     })
 }
 
+/// A number in any of the ways that values have.
+pub fn parse_i128(names: &Enumerators<'_>, text: &str) -> Result<i128, String> {
+    number(names, text.trim()).map(|n| n.value)
+}
+
 /// How many elements `[a, b]` or `[a; n]` has.
 pub fn element_count(names: &Enumerators<'_>, text: &str) -> Result<usize, String> {
     list(names, text).map(|values| values.len())

@@ -27,7 +27,6 @@ fn cyclic_kick_wait() {
 /// Beside a SCHED_FIFO task that never sleeps, a task of the fair class and one under a scheduler get their 5% (4% is enough),
 /// without and with the scheduler in turns.
 #[test]
-#[ignore = "needs the deadline servers"]
 fn rt_stall() {
     let Some(object) = object("rt_stall") else { return };
     for round in 0..4 {

@@ -1,0 +1,86 @@
+//! `--setup`: objects whose own programs are absent.
+
+mod support;
+
+use std::path::Path;
+
+use support::{bpf_object, kernel_object, sextant, sim_json};
+
+/// A setup file with this content.
+fn setup(name: &str, content: &str) -> String {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.toml"));
+    std::fs::write(&path, content).expect("the scratch directory is writable");
+    path.display().to_string()
+}
+
+/// The built-in setups make the kernel's examples run on machines of several sizes.
+#[test]
+fn the_kernels_examples() {
+    for name in ["central", "flatcg", "pair"] {
+        let Some(object) = kernel_object("examples", &format!("scx_{name}")) else { return };
+        for cpus in ["2", "16"] {
+            let doc = sim_json(&[&object, "mixed", "--setup", name, "--cpus", cpus, "--duration", "1s"]);
+            assert_eq!(doc["exit"]["kind"], "UNREG", "{name} on {cpus}: {:#}", doc["exit"]);
+        }
+    }
+}
+
+const WHOLE: &str = "[[maps.confs.entries]]\nkey = 3\nvalue = { weight = 300, slice = [1, '@cpus'], on = true }\n\
+    [[maps.counts.entries]]\nkey = 1\nvalue = 42\n\
+    [maps.queues]\ninner = 3\nentries = [{ at = 2, value = 11 }, { at = 2, value = 12 }]\n\
+    [[run]]\nprog = 'with_struct'\nctx = { times = 3, add = 5 }\n\
+    [[run]]\nprog = 'with_words'\nargs = [9, 4]\nreturns = 7\n";
+
+#[test]
+fn entries_inner_maps_and_programs() {
+    let Some(object) = bpf_object("setup") else { return };
+    let file = setup("whole", WHOLE);
+    let doc = sim_json(&[&object, "mixed", "--setup", &file, "--duration", "50ms"]);
+    assert_eq!(doc["exit"]["kind"], "UNREG", "{:#}", doc["exit"]);
+    // Without it ops.init says what is missing: the test can fail.
+    let run = sextant(&["sim", &object, "mixed", "--duration", "50ms", "--json"]).expect(3);
+    assert_eq!(run.json()["exit"]["msg"], "part 1 of the setup is not there (sum 0)");
+}
+
+/// The verifier sees the constants that a setup sets.
+#[test]
+fn check_takes_one_too() {
+    let Some(object) = kernel_object("examples", "scx_pair") else { return };
+    sextant(&["check", &object, "--setup", "pair"]).expect(0);
+}
+
+#[test]
+fn what_does_not_fit_the_object_is_said_with_file_and_line() {
+    let Some(object) = bpf_object("setup") else { return };
+    let cases = [
+        ("[globals]\nsun = 1\n", ":2: ", "no global variable 'sun'; did you mean sum?"),
+        ("[globals]\nsum = -1\n", ":2: ", "'sum' is"),
+        ("[ops]\ntimeout = 1\n", ":2: ", "timeout_ms"),
+        ("[maps.conf]\nmax_entries = 1\n", ":2: ", "no map 'conf'; did you mean confs?"),
+        ("[[maps.conf.entries]]\nvalue = 1\n", ":1: ", "no map 'conf'; did you mean confs?"),
+        ("\n[[maps.confs.entries]]\nkey = 1\nvalue = { weigh = 1 }\n", ":2: ", "weight"),
+        ("[[maps.confs.entries]]\nkey = 1\nvalue = 1\n", ":1: ", "set its fields one by one"),
+        ("[[maps.confs.entries]]\nvalue = { on = true }\n", ":1: ", "needs a key"),
+        ("[[maps.counts.entries]]\nkey = 2\nvalue = 1\n", ":1: ", "the map does not take it (-E2BIG"),
+        ("[[maps.counts.entries]]\nkey = 1\nvalue = -1\n", ":1: ", "outside"),
+        ("[[maps.queues.entries]]\nat = 0\nvalue = 1\n", ":1: ", "no inner map there (-ENOENT"),
+        (
+            "[[run]]\nprog = 'with_word'\n",
+            ":1: ",
+            "no syscall program 'with_word'; did you mean \"with_words\"?",
+        ),
+        ("[[run]]\nprog = 'with_words'\nctx = { a = 1 }\n", ":1: ", "points to no structure"),
+        ("[[run]]\nprog = 'with_struct'\nctx = { time = 1 }\n", ":1: ", "times"),
+    ];
+    for (i, (text, line, what)) in cases.into_iter().enumerate() {
+        let file = setup(&format!("bad{i}"), text);
+        let run = sextant(&["sim", &object, "--setup", &file, "--duration", "10ms"]).expect(2);
+        assert!(run.stderr.contains(&format!("{file}{line}")), "{text:?}: {}", run.stderr);
+        assert!(run.stderr.contains(what), "{text:?}: {}", run.stderr);
+    }
+    let refused = setup("refused", "[[run]]\nprog = 'with_struct'\nctx = { times = 0 }\n");
+    let run = sextant(&["sim", &object, "--setup", &refused]).expect(1);
+    assert!(run.stderr.contains("program 'with_struct' returned -22, not 0"), "{}", run.stderr);
+    let run = sextant(&["sim", "--setup", "centrall"]).expect(2);
+    assert!(run.stderr.contains("no setup \"centrall\""), "{}", run.stderr);
+}
