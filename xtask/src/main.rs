@@ -9,6 +9,7 @@ mod bench;
 mod bpf_clang;
 mod deny;
 mod deps;
+mod fuzz;
 mod invariants;
 mod kernel_examples;
 mod kernel_replay;
@@ -93,6 +94,21 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Run random programs through verifier, interpreter and compiler, for as long as one likes
+    Fuzz {
+        /// The first program
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many; as many as CI runs if no time is given either
+        #[arg(long)]
+        programs: Option<u64>,
+        /// For how long
+        #[arg(long)]
+        hours: Option<f64>,
+        /// Show the first program and the verifier's word
+        #[arg(long)]
+        show: bool,
+    },
     /// The whole test suite, as CI runs it
     Test,
 }
@@ -108,6 +124,7 @@ impl Chore {
             Chore::Deny => "deny",
             Chore::Invariants => "invariants",
             Chore::Bench => "bench",
+            Chore::Fuzz { .. } => "fuzz",
             Chore::Test => "test",
         }
     }
@@ -122,6 +139,7 @@ impl Chore {
             Chore::Deny => deny::run(),
             Chore::Invariants => invariants::run(),
             Chore::Bench => bench::run(),
+            Chore::Fuzz { seed, programs, hours, show } => fuzz::run(*seed, *programs, *hours, *show),
             Chore::Test => suite::run(),
         }
     }

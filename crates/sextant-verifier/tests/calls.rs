@@ -3,6 +3,7 @@
 mod common;
 
 use common::program;
+use sextant_abi::image::Insn;
 use sextant_abi::tables::Op;
 use sextant_verifier::program::{Field, FieldKind};
 use sextant_verifier::{Code, ProgKind, SpecialFields};
@@ -265,4 +266,23 @@ fn dsq_iterators_give_rcu_tasks() {
         .refused(Code::Iterator, "cannot overwrite bpf_iter_scx_dsq");
     let sleepable = format!("{new}{end}").replace("exit", "mov %r0, 0\nexit");
     program(&sleepable).op(Op::Init).sleepable().refused(Code::ArgTrust, "needs RCU protection");
+}
+
+/// Found by random programs.
+#[test]
+fn a_map_is_a_bpf_map() {
+    program("lddw %r1, @map 2\ncall @bpf_map_sum_elem_count\nmov %r0, 0\nexit").accepted();
+}
+
+/// Found by random programs: any other number was accepted.
+#[test]
+fn casts_are_between_the_two_address_spaces() {
+    let cast = |imm| {
+        let mut test = program("lddw %r6, @map 5\nmov %r2, 0\nmov %r3, 0\nmov %r0, 0\nexit");
+        test.insns[3] = Insn { code: 0xbf, dst: 3, src: 2, off: 1, imm };
+        test
+    };
+    cast(1).accepted();
+    cast(0x1_0000).accepted();
+    cast(2).refused(Code::Structure, "addr_space_cast insn can only convert between address space 1 and 0");
 }

@@ -4,7 +4,7 @@
 //! behind the last one, which is [`Code::Bad`]. What is wrong with an instruction traps when it is reached.
 //! The codes come in rows ([`with_rows`]) of which the enum, the decoder and the interpreter are made.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use sextant_abi::{Insn, LocalType, ProgramImage, Reloc};
@@ -150,6 +150,8 @@ pub(crate) struct Prog {
     pub(crate) arena: Option<ArenaUse>,
     /// Its machine code, when it has run compiled; `None` inside when there can be none.
     pub(crate) compiled: OnceCell<Option<Compiled>>,
+    /// How often each slot was executed; kept with `--sanitize` only.
+    pub(crate) executed: Vec<Cell<u64>>,
 }
 
 /// Why an op is bad.
@@ -209,7 +211,9 @@ pub(crate) fn decode(
     }
     ops.push(bad(PAST_END));
     let local_types = image.local_types.into_iter().map(|(id, ty)| (id, Rc::new(ty))).collect();
-    Prog { id, name: image.name, ops, insns: image.insns, local_types, arena, compiled: OnceCell::new() }
+    let executed = vec![Cell::new(0); ops.len()];
+    let compiled = OnceCell::new();
+    Prog { id, name: image.name, ops, insns: image.insns, local_types, arena, compiled, executed }
 }
 
 struct Decoder<'a> {

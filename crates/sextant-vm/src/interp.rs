@@ -301,8 +301,12 @@ impl Exec<'_> {
                 fail!(self.out_of_budget());
             }
             count += 1;
-            if SAN && let Err(kind) = written.op(op) {
-                fail!(kind);
+            if SAN {
+                let executed = &prog.executed[pc - 1];
+                executed.set(executed.get() + 1);
+                if let Err(kind) = written.op(op) {
+                    fail!(kind);
+                }
             }
             // Registers are below 16 by construction; the mask says so to the compiler.
             let (dst, src) = ((op.dst & 15) as usize, (op.src & 15) as usize);

@@ -170,6 +170,12 @@ impl Vm {
         }
     }
 
+    /// How often each instruction of a program was executed: counted with `sanitize` only. Empty for no such program.
+    pub fn executed(&self, id: ProgId) -> Vec<u64> {
+        let prog = self.prog(id);
+        prog.map_or(Vec::new(), |prog| prog.executed.iter().map(|n| n.get()).collect())
+    }
+
     pub(crate) fn prog(&self, id: ProgId) -> Result<Rc<Prog>, Trap> {
         let prog = self.progs.borrow().get(id.0 as usize).cloned().flatten();
         prog.ok_or_else(|| Trap::bare(TrapKind::NoProg(id.0)))

@@ -216,6 +216,9 @@ fn dynptrs_keep_their_bounds() {
     let fill = "mov %r1, %r6\nmov %r2, 2\nmov %r3, 3\nmov %r4, 0xee\n@bpf_dynptr_memset";
     assert_eq!(run(fill), Ok(0));
     assert_eq!(vm.region().load(at, 8), 0xee_eeee_0000);
+    // Nothing, at the end: the object check has nothing to check (found by random programs).
+    let none = "mov %r1, %r6\nmov %r2, 32\nmov %r3, 0\nmov %r4, 1\n@bpf_dynptr_memset";
+    assert_eq!(run(none), Ok(0));
     let slice = "mov %r1, %r6\nmov %r2, 2\nmov %r3, 0\nmov %r4, 1\n@bpf_dynptr_slice\nldxb %r0, [%r0+0]";
     assert_eq!(run(slice), Ok(0xee));
     let null = "stdw [%r6+0], 0\nmov %r1, %r6\n@bpf_dynptr_is_null";

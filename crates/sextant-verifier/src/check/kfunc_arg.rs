@@ -163,6 +163,9 @@ impl Env<'_> {
             let text = format!("Possibly NULL pointer passed to trusted R{n} (arg#{i} of {})", kfunc.name);
             return refuse_reg(Code::ArgNull, n, text);
         }
+        if matches!(reg.what, What::Map(_)) && name == "bpf_map" {
+            return Ok(()); // a map's own pointer is one to its struct
+        }
         let What::Obj(own) = reg.what else {
             let text = format!("arg#{i} is {} expected {name} or socket", reg.type_name());
             return refuse_reg(Code::ArgType, n, text);

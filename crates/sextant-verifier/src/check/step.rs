@@ -265,6 +265,10 @@ impl Env<'_> {
 
     fn addr_space_cast(&mut self) -> Res {
         let insn = self.prog.insns[self.st.pc];
+        if !matches!(insn.imm, 1 | 0x1_0000) {
+            let text = "addr_space_cast insn can only convert between address space 1 and 0";
+            return refuse(Code::Structure, text);
+        }
         let src = self.read(insn.src)?;
         if !self.maps.iter().any(|m| m.map_type == sextant_abi::tables::bpf::BPF_MAP_TYPE_ARENA) {
             return refuse(

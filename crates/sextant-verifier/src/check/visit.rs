@@ -141,9 +141,10 @@ impl Env<'_> {
             let outer = old == 0
                 || self.kept[old as usize].branches == 0
                 || self.kept[old as usize].depth > self.kept[entry as usize].depth;
-            if outer {
-                self.kept[at as usize].entry = entry;
+            if !outer {
+                break; // the walk that set it went on to a state at least as far out
             }
+            self.kept[at as usize].entry = entry;
             at = self.kept[at as usize].parent;
         }
     }

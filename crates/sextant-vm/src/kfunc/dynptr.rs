@@ -66,7 +66,9 @@ pub(super) fn memset(exec: &mut Exec<'_>, [ptr, off, len, val, _]: [u64; 5]) -> 
     match Dynptr::get(exec, ptr)?.at_mut(off, len) {
         Ok(at) => {
             exec.region.check(at, len, Access::Write)?;
-            exec.region.check_object(at, len.max(1), true)?;
+            if len > 0 {
+                exec.region.check_object(at, len, true)?;
+            }
             exec.region.fill(at, len, val as u8);
             Ok(0)
         }

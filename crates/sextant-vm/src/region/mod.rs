@@ -280,6 +280,11 @@ impl Region {
         }
     }
 
+    /// Bytes of a zone that were given out, from its first address on; 0 for arenas, whose pages come and go.
+    pub fn used(&self, zone: Zone) -> u64 {
+        if zone == Zone::Arena { 0 } else { self.limits[zone as usize * 2].get() }
+    }
+
     /// A mark between the start and the end of which freed memory stays as it was.
     pub fn rcu_enter(&self) {
         self.rcu_depth.set(self.rcu_depth.get() + 1);
