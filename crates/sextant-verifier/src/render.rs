@@ -19,7 +19,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::diag::{Known, Rejection, Source, Step};
+use crate::diag::{Known, Rejection, Source, Step, Way};
 
 /// Spaces a tab is shown as.
 const TAB: &str = "    ";
@@ -41,16 +41,6 @@ impl Rejection {
         out.text
     }
 
-    /// Gives source files other names: as people see them from where they are.
-    pub fn rename_files(&mut self, rename: &dyn Fn(&str) -> String) {
-        let path = self.path.iter_mut().map(|(step, _)| step);
-        for step in self.slice.iter_mut().chain(path).chain([&mut *self.at]) {
-            if let Some(source) = &mut step.source {
-                source.file = rename(&source.file);
-            }
-        }
-    }
-
     /// Digits of the largest line number.
     fn margin(&self) -> usize {
         let steps = self.slice.iter().chain(self.path.iter().map(|(step, _)| step)).chain([&*self.at]);
@@ -62,8 +52,12 @@ impl Rejection {
     fn lines(&self) -> Vec<Line<'_>> {
         let made = |step| Line { step, notes: Vec::new(), is_culprit: false };
         let mut lines: Vec<Line<'_>> = self.slice.iter().map(made).collect();
-        for (step, taken) in &self.path {
-            let way = if *taken { "this jump is taken" } else { "this jump is not taken" };
+        for (step, way) in &self.path {
+            let way = match way {
+                Way::Taken => "this jump is taken",
+                Way::NotTaken => "this jump is not taken",
+                Way::Enters => "what this enters is not left",
+            };
             lines.push(Line { step, notes: vec![way.into()], is_culprit: false });
         }
         lines.sort_by_key(|line| line.step.insn);
@@ -125,6 +119,7 @@ impl Out {
             let known = r.state.iter().map(|k| format!("{}={}", k.name, k.known));
             self.foot("state", &known.collect::<Vec<_>>().join(" "))?;
         }
+        r.notes.iter().try_for_each(|note| self.foot("note", note))?;
         if r.chain.len() > 1 {
             self.foot("called", &r.chain.join(" > "))?;
         }
@@ -215,13 +210,14 @@ mod tests {
             code: Code::NullDeref,
             message: "R0 invalid mem access".into(),
             at: Box::new(step(9, 104, "a.c")),
-            state: vec![Known {
+            state: Box::new([Known {
                 name: "R0".into(),
                 known: "map_value_or_null".into(),
                 meaning: "is x, or NULL".into(),
-            }],
+            }]),
             slice: Box::new([step(4, 99, "b.h"), step(5, 99, "b.h")]),
-            path: Box::new([(step(2, 98, "a.c"), true)]),
+            path: Box::new([(step(2, 98, "a.c"), Way::Taken)]),
+            notes: Box::new(["it is so".into()]),
             chain: Box::new(["outer".into(), "inner".into()]),
             insns_processed: 12,
         }
@@ -247,6 +243,7 @@ error[V0005]: the pointer may be NULL
     |
     = Linux says: R0 invalid mem access
     = state: R0=map_value_or_null
+    = note: it is so
     = called: outer > inner
     = try: test it (`if (!p) return ...;`) before it is used
 ";

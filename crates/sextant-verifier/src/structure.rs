@@ -83,6 +83,23 @@ pub enum StructureError {
     LastInsn,
 }
 
+impl StructureError {
+    /// The slot it is at, if it is at one.
+    pub fn pc(&self) -> Option<usize> {
+        use StructureError::*;
+        match *self {
+            UnknownOpcode { pc, .. }
+            | ReservedFields { pc, .. }
+            | BadRegister { pc, .. }
+            | FramePointer { pc }
+            | LdImm64 { pc }
+            | JumpRange { pc, .. }
+            | CallRange { pc, .. } => Some(pc),
+            Length { .. } | LastInsn => None,
+        }
+    }
+}
+
 /// Checks the structure; the first fault in program order is returned.
 pub fn check(insns: &[Insn]) -> Result<(), StructureError> {
     if insns.is_empty() || insns.len() > BPF_MAXINSNS {

@@ -4,6 +4,7 @@ mod common;
 
 use common::program;
 use sextant_abi::tables::Op;
+use sextant_verifier::diag::Way;
 use sextant_verifier::{Code, ProgKind};
 
 #[test]
@@ -358,8 +359,8 @@ fn the_way_to_a_refusal_is_told() {
          exit",
     );
     let rejection = test.op(Op::SelectCpu).refused(Code::Uninit, "R0 !read_ok");
-    let turns: Vec<_> = rejection.path.iter().map(|(at, taken)| (at.insn, *taken)).collect();
-    assert_eq!(turns, [(1, true)]);
+    let turns: Vec<_> = rejection.path.iter().map(|(at, way)| (at.insn, *way)).collect();
+    assert_eq!(turns, [(1, Way::Taken)]);
     let text = rejection.to_string();
     assert!(text.contains("1: if r2 == 0x7 goto pc+1\n  |          - this jump is taken"), "{text}");
     assert!(text.contains("r0 was not written on this way"), "{text}");

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use sextant_uapi::Verdict;
-use sextant_verifier::diag::{Known, Step};
+use sextant_verifier::diag::{Known, Step, Way};
 
 use crate::cli::CheckArgs;
 use crate::object::{self, How};
@@ -72,8 +72,11 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
                 kernel.keep_logs();
             }
             let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false)?);
-            checked.failure = opened.load(vm, Vec::new()).err().map(|e| object::failure(&object, e));
+            let failure = opened.load(vm, Vec::new()).err().map(|e| object::failure(&object, e));
             checked.verdicts = kernel.verdicts();
+            // What a verdict says better is not said twice.
+            let told = checked.verdicts.iter().any(|v| v.result.is_err());
+            checked.failure = failure.filter(|failure| failure.status != Status::No || !told);
         }
         Err(failure) => checked.failure = Some(failure),
     }
@@ -108,19 +111,16 @@ fn print(checked: &Checked, args: &CheckArgs, out: &mut dyn Write) -> std::io::R
 
 /// Why programs were refused, each message after an empty line.
 pub fn messages(verdicts: &[Verdict], color: bool) -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    let shorten = |file: &str| {
-        let path = Path::new(file).strip_prefix(&here).ok().filter(|_| !here.as_os_str().is_empty());
-        path.map_or_else(|| file.to_owned(), |path| path.display().to_string())
-    };
     let mut text = String::new();
     for rejection in verdicts.iter().filter_map(|v| v.result.as_ref().err()) {
-        let mut rejection = rejection.clone();
-        rejection.rename_files(&shorten);
         text.push('\n');
         text.push_str(&rejection.render(color));
     }
-    text
+    // Files as people see them from where they are.
+    match std::env::current_dir() {
+        Ok(here) if here != Path::new("/") => text.replace(&format!("{}/", here.display()), ""),
+        _ => text,
+    }
 }
 
 fn document(checked: &Checked) -> Value {
@@ -152,13 +152,22 @@ fn program(verdict: &Verdict) -> Value {
             "at": step(&r.at),
             "state": r.state.iter().map(known).collect::<Vec<_>>(),
             "slice": r.slice.iter().map(step).collect::<Vec<_>>(),
-            "path": r.path.iter().map(|(at, taken)| json!({ "at": step(at), "taken": taken })).collect::<Vec<_>>(),
+            "path": r.path.iter().map(|(at, turn)| json!({ "at": step(at), "way": way(*turn) })).collect::<Vec<_>>(),
+            "notes": r.notes,
             "functions": r.chain,
             "why": r.code.why(),
             "try": r.code.advice(),
             "insns_processed": r.insns_processed,
             "log": log,
         }),
+    }
+}
+
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::Taken => "taken",
+        Way::NotTaken => "not taken",
+        Way::Enters => "enters",
     }
 }
 

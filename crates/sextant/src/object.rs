@@ -68,8 +68,9 @@ pub fn load(
     if checked {
         kernel.verify_programs();
     }
-    let loaded = opened.load(vm.clone(), Vec::new()).map_err(|e| failure(object, e))?;
+    let loaded = opened.load(vm.clone(), Vec::new());
     refusals(object, &kernel.verdicts())?;
+    let loaded = loaded.map_err(|e| failure(object, e))?;
     for warning in loaded.warnings.iter().filter(|_| announce) {
         tracing::warn!("{}: {warning}", object.name);
     }

@@ -3,40 +3,13 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::Command;
 
-use support::{root, sextant};
-
-/// Compiles `tests/bpf/NAME.bpf.c` against our own vmlinux.h; None (said aloud) without clang-19 or libbpf's headers.
-fn compile(name: &str) -> Option<String> {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("header-{name}"));
-    std::fs::create_dir_all(&dir).expect("the scratch directory is writable");
-    let header = sextant(&["header"]).expect(0).stdout;
-    std::fs::write(dir.join("vmlinux.h"), header).expect("the scratch directory is writable");
-    let out = dir.join(format!("{name}.bpf.o"));
-    let compiled = Command::new("clang-19")
-        .current_dir(root())
-        .args("-target bpf -mcpu=v3 -O2 -g -Wall -Werror -DBPF_NO_KFUNC_PROTOTYPES -c".split(' '))
-        .arg(format!("-I{}", dir.display()))
-        .args(["-Iinclude", &format!("crates/sextant/tests/bpf/{name}.bpf.c"), "-o"])
-        .arg(&out)
-        .output();
-    match compiled {
-        Ok(output) if output.status.success() => Some(out.display().to_string()),
-        Ok(output) if Path::new("/usr/include/bpf/bpf_helpers.h").exists() => {
-            panic!("{name} does not compile:\n{}", String::from_utf8_lossy(&output.stderr))
-        }
-        _ => {
-            println!("SKIPPED {name}: needs the packages clang-19 and libbpf-dev");
-            None
-        }
-    }
-}
+use support::{header_object, sextant};
 
 #[test]
 fn objects_arenas_iterators_and_the_attach_hook() {
-    let Some(object) = compile("core") else { return };
+    let Some(object) = header_object("core") else { return };
     for more in [&[][..], &["--sanitize"]] {
         let run =
             sextant(&[&["sim", &object, "mixed", "--duration", "50ms", "--json"], more].concat()).expect(0);
@@ -51,7 +24,7 @@ fn objects_arenas_iterators_and_the_attach_hook() {
 /// A `.bss` of 165 MB costs what is touched. The peak is the whole program's, libbpf and the simulator included.
 #[test]
 fn a_large_bss_costs_what_is_touched() {
-    let Some(object) = compile("large_bss") else { return };
+    let Some(object) = header_object("large_bss") else { return };
     let program = env!("CARGO_BIN_EXE_sextant");
     let mut child = Command::new(program)
         .args(["sim", &object, "mixed", "--duration", "100ms", "--cpus", "2", "--json"])

@@ -24,6 +24,8 @@ const MAX_INSNS: u32 = 1_000_000;
 const SLEEPABLE: u32 = 1 << 4;
 /// All load flags of 7.3.
 const FLAGS: u32 = 0x100ff;
+/// Helper numbers that libbpf writes over calls whose field or function is missing begin above this one.
+const LIBBPF_MARKS: i32 = 100_000_000;
 /// Largest context of a test run.
 const MAX_CTX: u32 = u16::MAX as u32;
 
@@ -96,7 +98,12 @@ impl Kernel {
             expected_attach_type,
             a.u32(f::PROG_FLAGS) & SLEEPABLE != 0,
         )?;
-        sextant_verifier::check(&insns).map_err(|e| Refusal::einval(format!("{e}\n")))?;
+        if let Err(e) = sextant_verifier::check(&insns) {
+            // The verifier says it with the source line.
+            let mut bare = ProgramImage { name, insns, ..ProgramImage::default() };
+            self.verify(a, &mut bare, false)?;
+            return Err(Refusal::einval(format!("{e}\n")));
+        }
         let mut resolved = self.resolve(a, name.clone(), insns)?;
         self.verify(a, &mut resolved.image, a.u32(f::PROG_FLAGS) & SLEEPABLE != 0)?;
         let in_vm = match prog_type.runs() {
@@ -134,7 +141,9 @@ impl Kernel {
     pub(super) fn fold(&self, mut image: ProgramImage) -> Result<ProgramImage, Refusal> {
         let read_only = |map, off, size| self.vm.get()?.frozen_read(MapId(map), off, size);
         let reach = sextant_verifier::reach(&image.insns, &image.relocs, &read_only);
-        if let Some(unknown) = reach.unknown_func {
+        // A plain number is left to the verifier, if it is asked: it says it with the source line.
+        let told = |imm: i32| self.verifying() && imm < LIBBPF_MARKS;
+        if let Some(unknown) = reach.unknown_func.filter(|unknown| !told(unknown.imm)) {
             return Err(Refusal::einval(format!("{unknown}\n")));
         }
         image.dead = reach.dead;

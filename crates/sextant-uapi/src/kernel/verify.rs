@@ -45,6 +45,10 @@ impl Kernel {
         self.verifying.set(true);
     }
 
+    pub(super) fn verifying(&self) -> bool {
+        self.verifying.get()
+    }
+
     /// Verdicts come with the verifier's log.
     pub fn keep_logs(&self) {
         self.logging.set(true);

@@ -214,20 +214,23 @@ impl Env<'_> {
         }
         let own = self.depth.get(&func).copied().unwrap_or(0).max(1).next_multiple_of(16);
         let desc = self.cfg.func_of(func);
-        let mut below = (0, 0);
+        let (mut below, mut deepest) = ((0, 0), func);
         for pc in (desc.start..desc.end).filter(|pc| self.seen[*pc]) {
             if self.cfg.kinds[pc] == Some(Kind::Call(Callee::Local)) {
                 let target = func_target(pc, &self.prog.insns[pc]).unwrap_or(0) as usize;
                 if target == func {
                     return refuse(Code::StackDepth, "recursive call from insn to its own function");
                 }
-                below = below.max(self.chain_depth(target, frames + 1)?);
+                let depth = self.chain_depth(target, frames + 1)?;
+                if depth > below {
+                    (below, deepest) = (depth, pc);
+                }
             }
         }
         let all = own + below.0;
         if i64::from(all) > MAX_STACK {
             let text = format!("combined stack size of {} calls is {all}. Too large", frames + below.1 + 1);
-            return refuse(Code::StackDepth, text);
+            return refuse_made(Code::StackDepth, deepest, text);
         }
         Ok((all, below.1 + 1))
     }

@@ -166,7 +166,13 @@ impl Env<'_> {
                 if reg.has(OR_NULL) && nonnull {
                     return bad("must not be NULL");
                 }
-                self.memory_arg(n, size, true, true)
+                // A kernel object is no memory; a tag makes the parameter one.
+                self.memory_arg(n, size, true, true).map_err(|mut refused| {
+                    if refused.code == Code::ArgType {
+                        refused.code = Code::GlobalArg;
+                    }
+                    refused
+                })
             }
             Arg::Obj { null: true, .. } if reg.is_null() => {
                 self.matters(&reg);

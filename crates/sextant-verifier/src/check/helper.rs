@@ -74,7 +74,7 @@ impl Env<'_> {
                 helper.name(),
                 helper as u32
             );
-            return refuse(Code::MapUse, text);
+            return refuse_reg(Code::MapUse, n, text);
         }
         let writes =
             matches!(helper, HelperId::map_update_elem | HelperId::map_delete_elem | HelperId::map_push_elem);

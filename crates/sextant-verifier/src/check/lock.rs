@@ -59,6 +59,7 @@ impl Env<'_> {
                 return refuse(Code::LockBalance, "Locking two bpf_spin_locks are not allowed");
             }
             self.acquire(RefKind::Lock(id));
+            self.bounds_region(true);
             return Ok(());
         }
         let held = self.st.refs.iter().rposition(|r| matches!(r.kind, RefKind::Lock(_)));
@@ -69,6 +70,7 @@ impl Env<'_> {
             return refuse(Code::LockBalance, "bpf_spin_unlock of different lock");
         }
         self.st.refs.remove(at);
+        self.bounds_region(false);
         self.forget_non_owning();
         Ok(())
     }
@@ -157,6 +159,12 @@ impl Env<'_> {
 
     /// Calls that only count regions; true when `kfunc` was one.
     pub(super) fn region(&mut self, kfunc: KfuncId) -> Res<bool> {
+        use KfuncId::*;
+        if matches!(kfunc, bpf_rcu_read_lock | bpf_preempt_disable | bpf_local_irq_save) {
+            self.bounds_region(true);
+        } else if matches!(kfunc, bpf_rcu_read_unlock | bpf_preempt_enable | bpf_local_irq_restore) {
+            self.bounds_region(false);
+        }
         match kfunc {
             KfuncId::bpf_rcu_read_lock => self.st.rcu += 1,
             KfuncId::bpf_rcu_read_unlock => match self.st.rcu {

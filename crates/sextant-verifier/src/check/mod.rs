@@ -25,6 +25,7 @@ mod log;
 mod mem;
 mod memarg;
 mod nodes;
+mod note;
 mod obj;
 mod proto;
 mod refs;
@@ -182,7 +183,8 @@ fn verify_with(prog: &Program<'_>, log: Option<Log>) -> (Result<Accepted, Reject
 fn graph_of(prog: &Program<'_>) -> Result<Cfg, Box<Rejection>> {
     let refused = |pc, code, text: String| Err(Box::new(report::at_load(prog, pc, code, text)));
     if let Err(err) = structure::check(prog.insns) {
-        return refused(0, Code::Structure, err.to_string());
+        let last = prog.insns.len().saturating_sub(1);
+        return refused(err.pc().unwrap_or(last), Code::Structure, err.to_string());
     }
     match Cfg::build(prog) {
         Ok(cfg) => Ok(cfg),

@@ -49,6 +49,19 @@ impl Nodes {
         self.new_at(pc as usize, [of, 0], 0)
     }
 
+    /// The instruction that made a pointer a number, because what it pointed to was given back there.
+    pub fn spoiled(&self, mut node: u32) -> Option<usize> {
+        loop {
+            let Node { from, via, pc, .. } = self.nodes[node as usize];
+            match (from, via) {
+                // The same value in another state.
+                ([of, 0], 0) if of != 0 && self.nodes[of as usize].pc == pc => node = of,
+                ([0, 0], via) if via != 0 => return Some(pc as usize),
+                _ => return None,
+            }
+        }
+    }
+
     /// Whether it matters.
     pub fn is_marked(&self, node: u32) -> bool {
         self.nodes[node as usize].marked

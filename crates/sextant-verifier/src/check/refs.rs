@@ -16,9 +16,11 @@ impl Env<'_> {
     /// Gives one back; everything that carries it becomes an unusable number.
     pub(super) fn release(&mut self, id: u32) -> Res {
         self.forget_ref(id)?;
+        let (nodes, pc) = (&mut self.nodes, self.st.pc);
         self.st.each_reg(|r| {
             if r.ref_id == id && r.is_ptr() {
-                *r = Reg { node: r.node, ..Reg::UNKNOWN };
+                // Made a number here, of what it was.
+                *r = Reg { node: nodes.new_at(pc, [0, 0], r.node), ..Reg::UNKNOWN };
             }
         });
         Ok(())
@@ -35,8 +37,10 @@ impl Env<'_> {
 
     /// An RCU read side ends: what it protected can no longer be trusted.
     pub(super) fn leave_rcu(&mut self) {
+        let (nodes, pc) = (&mut self.nodes, self.st.pc);
         self.st.each_reg(|r| {
             if r.has(RCU) && matches!(r.what, What::Obj(_)) {
+                r.node = nodes.new_at(pc, [0, 0], r.node);
                 r.flags = (r.flags & !RCU & !NON_OWN & !OR_NULL) | UNTRUSTED;
             }
         });
@@ -44,9 +48,10 @@ impl Env<'_> {
 
     /// A lock is released: nodes that its list or tree owns can no longer be used.
     pub(super) fn forget_non_owning(&mut self) {
+        let (nodes, pc) = (&mut self.nodes, self.st.pc);
         self.st.each_reg(|r| {
             if r.has(NON_OWN) {
-                *r = Reg { node: r.node, ..Reg::UNKNOWN };
+                *r = Reg { node: nodes.new_at(pc, [0, 0], r.node), ..Reg::UNKNOWN };
             }
         });
     }

@@ -1,7 +1,7 @@
 //! Makes a [`Rejection`] of a refusal: source line, registers, slice. The words for registers are those of the kernel's log.
 
 use sextant_bpf::disasm;
-use sextant_bpf::opcode::{AtomicOp, Callee, Kind, Operand};
+use sextant_bpf::opcode::{Alu, AtomicOp, Callee, Kind, Operand};
 
 use super::reg::{Ty, What};
 use super::*;
@@ -15,9 +15,10 @@ pub(super) fn at_load(prog: &Program, pc: usize, code: Code, message: String) ->
         code,
         message,
         at: Box::new(step(prog, pc)),
-        state: Vec::new(),
+        state: Box::default(),
         slice: Box::default(),
         path: Box::default(),
+        notes: Box::default(),
         chain: Box::new([prog.func_name(0)]),
         insns_processed: 0,
     }
@@ -62,13 +63,14 @@ impl Env<'_> {
             refused.code,
             Code::InfiniteLoop | Code::TooComplex | Code::LockBalance | Code::StackDepth
         );
-        let regs = if !refused.made.is_empty() || about_way {
-            Vec::new()
-        } else if refused.regs.is_empty() {
-            self.regs_used(pc)
-        } else {
-            refused.regs
-        };
+        let mut regs = refused.regs;
+        if regs.is_empty() && refused.made.is_empty() && !about_way {
+            regs = self.regs_used(pc);
+        } else if matches!(self.cfg.kinds[pc], Some(Kind::Alu { .. })) {
+            // Of arithmetic on a pointer the number is as interesting.
+            let more: Vec<u8> = self.regs_used(pc).into_iter().filter(|n| !regs.contains(n)).collect();
+            regs.extend(more);
+        }
         let known = |n: &u8| {
             let reg = self.st.reg(*n);
             Known { name: format!("R{n}"), known: self.describe(reg), meaning: self.words(reg) }
@@ -84,13 +86,18 @@ impl Env<'_> {
             state: regs.iter().map(known).collect(),
             slice: slice.into_iter().map(|pc| step(self.prog, pc)).collect(),
             path: self.turns(),
+            notes: self.notes(refused.code),
             chain: self.st.frames.iter().map(|f| self.prog.func_name(f.func)).collect(),
-            insns_processed: self.processed,
+            insns_processed: self.processed as u32, // at most a million
         }
     }
 
     fn regs_used(&self, pc: usize) -> Vec<u8> {
         let insn = self.prog.insns[pc];
+        // Of what is copied only the source is read.
+        if let Some(Kind::Alu { op: Alu::Mov, operand: Operand::Reg, .. }) = self.cfg.kinds[pc] {
+            return vec![insn.src];
+        }
         let operand = |o: Operand| if o == Operand::Reg { vec![insn.dst, insn.src] } else { vec![insn.dst] };
         match self.cfg.kinds[pc] {
             Some(

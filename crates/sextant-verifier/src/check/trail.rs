@@ -6,16 +6,24 @@
 use sextant_bpf::opcode::Kind;
 
 use super::*;
-use crate::diag::Step;
+use crate::diag::{Step, Way};
 
 /// Jumps shown: the last ones.
 const SHOWN: usize = 6;
 
-/// A conditional jump that could go either way.
+/// What happened on the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Event {
+    Shown(Way),
+    /// A region that was entered last is left.
+    Leaves,
+}
+
+/// An event at an instruction.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     pc: u32,
-    taken: bool,
+    event: Event,
     /// The one before; 0: none.
     before: u32,
 }
@@ -26,23 +34,29 @@ pub(super) struct Trail(Vec<Turn>);
 
 impl Trail {
     fn new() -> Trail {
-        Trail(vec![Turn { pc: 0, taken: false, before: 0 }])
+        Trail(vec![Turn { pc: 0, event: Event::Leaves, before: 0 }])
     }
 
-    fn add(&mut self, before: u32, pc: usize, taken: bool) -> u32 {
-        self.0.push(Turn { pc: pc as u32, taken, before });
+    fn add(&mut self, before: u32, pc: usize, event: Event) -> u32 {
+        self.0.push(Turn { pc: pc as u32, event, before });
         (self.0.len() - 1) as u32
     }
 
-    /// The last turns, oldest first; of a jump that was passed several times the last.
-    fn last(&self, mut at: u32) -> Vec<(usize, bool)> {
-        let mut turns: Vec<(usize, bool)> = Vec::new();
+    /// The last jumps and the regions that are still open, oldest first; of a jump that was passed several times the last.
+    fn last(&self, mut at: u32) -> Vec<(usize, Way)> {
+        let mut turns: Vec<(usize, Way)> = Vec::new();
+        let mut left = 0;
         while at != 0 && turns.len() < SHOWN {
-            let turn = self.0[at as usize];
-            if !turns.iter().any(|(pc, _)| *pc == turn.pc as usize) {
-                turns.push((turn.pc as usize, turn.taken));
+            let Turn { pc, event, before } = self.0[at as usize];
+            at = before;
+            match event {
+                Event::Leaves => left += 1,
+                Event::Shown(Way::Enters) if left > 0 => left -= 1,
+                Event::Shown(way) if !turns.iter().any(|(seen, _)| *seen == pc as usize) => {
+                    turns.push((pc as usize, way));
+                }
+                Event::Shown(_) => {}
             }
-            at = turn.before;
         }
         turns.reverse();
         turns
@@ -87,15 +101,24 @@ impl Env<'_> {
             return;
         }
         let before = self.st.trail;
+        let way = |to: usize| Event::Shown(if to == pc + 1 { Way::NotTaken } else { Way::Taken });
         for other in &mut self.queue[waiting..] {
-            other.state.trail = trail.add(before, pc, other.state.pc != pc + 1);
+            other.state.trail = trail.add(before, pc, way(other.state.pc));
         }
-        self.st.trail = trail.add(before, pc, next != pc + 1);
+        self.st.trail = trail.add(before, pc, way(next));
+    }
+
+    /// A region begins or ends with this instruction.
+    pub(super) fn bounds_region(&mut self, enters: bool) {
+        let event = if enters { Event::Shown(Way::Enters) } else { Event::Leaves };
+        if let Some(trail) = &mut self.trail {
+            self.st.trail = trail.add(self.st.trail, self.st.pc, event);
+        }
     }
 
     /// The turns of the path, oldest first.
-    pub(super) fn turns(&self) -> Box<[(Step, bool)]> {
+    pub(super) fn turns(&self) -> Box<[(Step, Way)]> {
         let turns = self.trail.as_ref().map(|trail| trail.last(self.st.trail)).unwrap_or_default();
-        turns.into_iter().map(|(pc, taken)| (report::step(self.prog, pc), taken)).collect()
+        turns.into_iter().map(|(pc, way)| (report::step(self.prog, pc), way)).collect()
     }
 }

@@ -3,6 +3,8 @@
 use super::reg::{ALLOC, NON_OWN, OR_NULL, PERCPU, RCU, RDONLY, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::*;
 use crate::range::Scalar;
+use sextant_abi::tables::bpf::MAP_TYPES;
+use sextant_bpf::opcode::Kind;
 
 impl Env<'_> {
     /// To follow the register's name: `is a struct task_struct, or NULL`.
@@ -11,7 +13,11 @@ impl Env<'_> {
             return "was not written on this way, or a call has overwritten it".into();
         }
         if reg.is_scalar() {
-            return format!("is {}", number(&reg.s));
+            let spoiled = self.nodes.spoiled(reg.node).filter(|pc| reg.s.is_unknown() && self.is_call(*pc));
+            return match spoiled {
+                Some(pc) => format!("was a pointer until instruction {pc} gave back what it pointed to"),
+                None => format!("is {}", number(&reg.s)),
+            };
         }
         let mut text = format!("is {}", self.place(reg));
         if !matches!(reg.what, What::Stack(_)) {
@@ -33,12 +39,19 @@ impl Env<'_> {
             What::Stack(frame) => {
                 let whose = if frame as usize + 1 == self.st.frames.len() { "the" } else { "a caller's" };
                 match reg.offset() {
-                    Some(off) => format!("an address in {whose} stack, {off} bytes from its end"),
-                    None => format!("an address in {whose} stack, {} bytes from its end", number(&reg.s)),
+                    Some(0) => format!("the end of {whose} stack"),
+                    Some(off) if off < 0 => {
+                        format!("an address in {whose} stack, {} bytes below its end", -off)
+                    }
+                    Some(off) => format!("an address {off} bytes above the end of {whose} stack"),
+                    None => format!("an address in {whose} stack{} of its end", offset(reg)),
                 }
             }
             What::Ctx => "the context, which holds the arguments".into(),
-            What::Map(m) => format!("the map \"{}\" itself", map(m)),
+            What::Map(m) => format!("the map \"{}\" itself, a {}", map(m), map_type(self.map(m).map_type)),
+            What::MapValue(m) if self.map(m).rdonly => {
+                format!("a value of the read-only map \"{}\" ({} bytes)", map(m), self.map(m).value_size)
+            }
             What::MapValue(m) => format!("a value of map \"{}\" ({} bytes)", map(m), self.map(m).value_size),
             What::MapKey(m) => format!("a key of map \"{}\" ({} bytes)", map(m), self.map(m).key_size),
             What::Obj(ty) => self.object(reg, ty),
@@ -50,6 +63,10 @@ impl Env<'_> {
             What::Arena => "an address in the arena".into(),
             What::ConstDynptr => "a dynptr".into(),
         }
+    }
+
+    fn is_call(&self, pc: usize) -> bool {
+        matches!(self.cfg.kinds[pc], Some(Kind::Call(_)))
     }
 
     fn object(&self, reg: &Reg, ty: Ty) -> String {
@@ -72,6 +89,12 @@ impl Env<'_> {
     }
 }
 
+/// `BPF_MAP_TYPE_RINGBUF`
+fn map_type(map_type: u32) -> String {
+    let known = MAP_TYPES.iter().find(|(_, number)| *number == map_type);
+    known.map_or_else(|| format!("map of type {map_type}"), |(name, _)| (*name).to_string())
+}
+
 /// `the number 5`, `a number from 0 to 255`.
 fn number(s: &Scalar) -> String {
     let (min, max) = (s.smin, s.smax);
@@ -79,8 +102,8 @@ fn number(s: &Scalar) -> String {
         Some(value) => format!("the number {}", value as i64),
         None if min != i64::MIN && max != i64::MAX => format!("a number from {min} to {max}"),
         None if s.umin != 0 && s.umax == u64::MAX => format!("a number of at least {}", s.umin),
-        None if s.umax != u64::MAX => format!("a number from {} to {}", s.umin, s.umax),
-        None if max != i64::MAX => format!("a number of at most {max}"),
+        None if s.umax <= i64::MAX as u64 => format!("a number from {} to {}", s.umin, s.umax),
+        None if max <= i64::MAX / 2 => format!("a number of at most {max}"),
         None => "a number that can be anything".into(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 /// What a run left.
 pub struct Run {
@@ -84,6 +84,38 @@ pub fn bpf_object(name: &str) -> Option<String> {
         Ok(output) if output.status.success() => Some(out.display().to_string()),
         Ok(output) if Path::new("/usr/include/bpf/bpf_helpers.h").exists() => {
             panic!("{source} does not compile:\n{}", String::from_utf8_lossy(&output.stderr))
+        }
+        _ => {
+            println!("SKIPPED {name}: needs the packages clang-19 and libbpf-dev");
+            None
+        }
+    }
+}
+
+/// A scheduler in `tests/bpf`, compiled against the vmlinux.h that `sextant header` prints, with every warning an error; None (said
+/// aloud) without clang-19 or libbpf's headers.
+pub fn header_object(name: &str) -> Option<String> {
+    static HEADER: OnceLock<PathBuf> = OnceLock::new();
+    let header = HEADER.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("header-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("the scratch directory is writable");
+        let header = sextant(&["header"]).expect(0).stdout;
+        std::fs::write(dir.join("vmlinux.h"), header).expect("the scratch directory is writable");
+        dir
+    });
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.bpf.o"));
+    std::fs::create_dir_all(out.parent().expect("a directory")).expect("the scratch directory is writable");
+    let compiled = Command::new("clang-19")
+        .current_dir(root())
+        .args("-target bpf -mcpu=v3 -O2 -g -Wall -Werror -DBPF_NO_KFUNC_PROTOTYPES -c".split(' '))
+        .arg(format!("-I{}", header.display()))
+        .args(["-Iinclude", &format!("crates/sextant/tests/bpf/{name}.bpf.c"), "-o"])
+        .arg(&out)
+        .output();
+    match compiled {
+        Ok(output) if output.status.success() => Some(out.display().to_string()),
+        Ok(output) if Path::new("/usr/include/bpf/bpf_helpers.h").exists() => {
+            panic!("{name} does not compile:\n{}", String::from_utf8_lossy(&output.stderr))
         }
         _ => {
             println!("SKIPPED {name}: needs the packages clang-19 and libbpf-dev");

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* V0026: the op's own task is released, of which the scheduler holds no reference */
+#include <scx/common.bpf.h>
+
+char _license[] SEC("license") = "GPL";
+
+struct task_struct *bpf_task_from_pid(s32 pid) __ksym;
+void bpf_task_release(struct task_struct *p) __ksym;
+
+void BPF_STRUCT_OPS(broken_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
+	bpf_task_release(p);
+}
+
+SCX_OPS_DEFINE(broken_ops,
+	       .enqueue		= (void *)broken_enqueue,
+	       .name		= "broken");

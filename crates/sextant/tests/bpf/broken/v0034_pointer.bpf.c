@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* V0034: ops.select_cpu returns a pointer instead of a CPU */
+#include <scx/common.bpf.h>
+
+char _license[] SEC("license") = "GPL";
+
+SEC("struct_ops/broken_select_cpu")
+__attribute__((naked)) void broken_select_cpu(void)
+{
+	asm volatile("r0 = *(u64 *)(r1 + 0);"
+			 "exit;");
+}
+
+SCX_OPS_DEFINE(broken_ops,
+	       .select_cpu		= (void *)broken_select_cpu,
+	       .name		= "broken");

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* V0037: a ring buffer is looked up like an array */
+#include <scx/common.bpf.h>
+
+char _license[] SEC("license") = "GPL";
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} events SEC(".maps");
+
+void BPF_STRUCT_OPS(broken_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	u32 key = 0;
+
+	if (bpf_map_lookup_elem(&events, &key))
+		scx_bpf_kick_cpu(0, 0);
+	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
+}
+
+SCX_OPS_DEFINE(broken_ops,
+	       .enqueue		= (void *)broken_enqueue,
+	       .name		= "broken");
