@@ -1,9 +1,12 @@
 //! Attaching, detaching, and CPUs that come and go meanwhile.
 
+use sextant_abi::CpuId;
 use sextant_abi::exit::ExitKind;
 use sextant_abi::types::*;
+use sextant_sched::deadline::Server;
 use sextant_sched::ext::{EnableError, EnableState};
 use sextant_sim::NoSink;
+use sextant_sim::workload::TaskSpec;
 
 use crate::drive::*;
 
@@ -55,6 +58,41 @@ fn reload_loop() {
     assert_eq!(m.sim.sched.ext.enable_seq(), 1024);
     let out = m.sim.run_for(sextant_abi::Ns::from_ms(100), &mut NoSink);
     assert_eq!(out, Ok(()));
+}
+
+/// The bandwidth that deadline servers reserve stays the same when a scheduler comes and goes: ext's servers take the place of fair's, and
+/// these come back as they were, with a runtime that somebody has doubled too.
+#[test]
+fn total_bw() {
+    let Some(object) = object("minimal") else { return };
+    let mut m = Machine::new(4, four_hogs());
+    m.run(100);
+    let baseline = m.sim.sched.dl_total_bw();
+    assert!(baseline > 0);
+    let minimal = m.load(&object);
+    let loaded_and_back = |m: &mut Machine| {
+        m.attach(&minimal);
+        m.run(100);
+        let loaded = m.sim.sched.dl_total_bw();
+        m.detach();
+        m.run(100);
+        (loaded, m.sim.sched.dl_total_bw())
+    };
+    assert_eq!(loaded_and_back(&mut m), (baseline, baseline));
+    for cpu in (0..4).map(CpuId) {
+        let (runtime, period) = m.sim.sched.dl_server_params(cpu, Server::Fair);
+        let doubled =
+            m.sim.call(&mut NoSink, |s| s.dl_server_apply_params(cpu, Server::Fair, 2 * runtime, period));
+        assert_eq!(doubled, Ok(()));
+    }
+    m.run(100);
+    let doubled = m.sim.sched.dl_total_bw();
+    assert!(doubled > baseline);
+    assert_eq!(loaded_and_back(&mut m), (baseline, doubled));
+}
+
+fn four_hogs() -> Vec<TaskSpec> {
+    vec![times(4, forever("hog", vec![run_us(5000)]))]
 }
 
 /// What the callbacks of the selftest say of themselves.

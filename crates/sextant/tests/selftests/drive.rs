@@ -7,9 +7,11 @@ use sextant_abi::types::TaskStruct;
 use sextant_abi::{CpuId, Ns};
 use sextant_bpf::vmlinux::Vmlinux;
 use sextant_sched::bpf::{BpfOps, has_kfunc};
+use sextant_sched::core::flags::PF_KTHREAD;
 use sextant_sched::ext::EnableError;
 use sextant_sched::ops::OpsParams;
 use sextant_sched::topology::Shape;
+use sextant_sched::{Class, TaskId};
 use sextant_sim::script::Command;
 use sextant_sim::workload::{Action, CondId, Phase, Policy, SpecId, TaskSpec};
 use sextant_sim::{NoSink, SimConfig, Simulation, Workload};
@@ -26,11 +28,20 @@ pub const SECOND: u64 = 1000;
 
 /// A selftest's object, as `NAME__open` gives it; None (said aloud) when `cargo xtask kernel-examples` has not run.
 pub fn object(name: &str) -> Option<Object> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kernel-examples/selftests");
-    match std::fs::read(dir.join(format!("{name}.bpf.o"))) {
+    built("selftests", name)
+}
+
+/// One of the kernel's examples (tools/sched_ext), likewise.
+pub fn example(name: &str) -> Option<Object> {
+    built("examples", name)
+}
+
+fn built(dir: &str, name: &str) -> Option<Object> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/kernel-examples").join(dir);
+    match std::fs::read(path.join(format!("{name}.bpf.o"))) {
         Ok(bytes) => Some(Object { name: name.into(), bytes, ops: None, sets: Vec::new() }),
         Err(_) => {
-            println!("SKIPPED selftest {name}: run `cargo xtask kernel-examples` first");
+            println!("SKIPPED {dir}/{name}: run `cargo xtask kernel-examples` first");
             None
         }
     }
@@ -55,6 +66,15 @@ impl Object {
     /// A global or a member of the ops table.
     pub fn set(mut self, path: &str, value: impl ToString) -> Self {
         self.sets.push((path.into(), value.to_string()));
+        self
+    }
+
+    /// What a built-in setup sets, on a machine of that many CPUs.
+    pub fn setup(mut self, name: &str, nr_cpus: u32) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workloads/setup");
+        let text = std::fs::read_to_string(path.join(format!("{name}.toml"))).expect("a setup of ours");
+        let setup = sextant_trace::setup::read(&text, nr_cpus).expect("a sound setup");
+        self.sets.extend(setup.sets.into_iter().map(|set| (set.path, set.value)));
         self
     }
 
@@ -125,6 +145,13 @@ impl Scheduler {
         self.loaded.globals.get_u64(path).unwrap_or_else(|e| panic!("{e}"))
     }
 
+    /// The sum over CPUs of an element of a map of u64 per CPU.
+    pub fn per_cpu_sum(&self, map: &str, index: u32) -> u64 {
+        let found = self.loaded.vm.map_lookup(self.loaded.maps[map], &index.to_le_bytes(), 0);
+        let bytes = found.expect("an element");
+        bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes"))).sum()
+    }
+
     /// A C string.
     pub fn text(&self, path: &str) -> String {
         let bytes = self.loaded.globals.bytes(path).unwrap_or_else(|e| panic!("{e}"));
@@ -162,15 +189,20 @@ pub struct Machine {
 impl Machine {
     /// `nr_cpus` CPUs without any common cores or caches.
     pub fn new(nr_cpus: u32, tasks: Vec<TaskSpec>) -> Self {
-        Self::make(nr_cpus, None, tasks)
+        Self::make(nr_cpus, None, tasks, &[])
+    }
+
+    /// The same, with semaphores.
+    pub fn with_sems(nr_cpus: u32, tasks: Vec<TaskSpec>, sems: &[&str]) -> Self {
+        Self::make(nr_cpus, None, tasks, sems)
     }
 
     /// A machine of that shape.
     pub fn shaped(shape: Shape, tasks: Vec<TaskSpec>) -> Self {
-        Self::make(shape.nr_cpus().expect("a possible machine"), Some(shape), tasks)
+        Self::make(shape.nr_cpus().expect("a possible machine"), Some(shape), tasks, &[])
     }
 
-    fn make(nr_cpus: u32, shape: Option<Shape>, tasks: Vec<TaskSpec>) -> Self {
+    fn make(nr_cpus: u32, shape: Option<Shape>, tasks: Vec<TaskSpec>, sems: &[&str]) -> Self {
         let scx = TaskStruct::at(0).scx();
         let writable = [(scx.slice().addr(), 8), (scx.dsq_vtime().addr(), 8), (scx.disallow().addr(), 1)];
         let config = VmConfig {
@@ -186,6 +218,7 @@ impl Machine {
             name: "selftest".into(),
             duration: Some(Ns::from_ms(1_000 * SECOND)),
             conds: vec!["go".into(), "fork".into()],
+            sems: sems.iter().map(|&name| name.into()).collect(),
             tasks,
             ..Workload::default()
         };
@@ -278,6 +311,12 @@ impl Machine {
         let sched = &self.sim.sched;
         let is = |comm: String| comm == name || comm.rsplit_once('-').is_some_and(|(stem, _)| stem == name);
         sched.tasks.iter().filter(|t| !t.dead && is(t.ts.comm().get_str(&*sched.mem))).count()
+    }
+
+    /// Whether a task is of the workload: no kernel thread, no idle task.
+    pub fn is_workload(&self, p: TaskId) -> bool {
+        let task = &self.sim.sched.tasks[p];
+        task.class != Class::Idle && task.ts.flags().get(&*self.sim.sched.mem) & PF_KTHREAD == 0
     }
 
     /// The pid of a live task.
