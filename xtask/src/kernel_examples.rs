@@ -30,7 +30,7 @@ const SUITE: &str = "trixie-backports";
 /// The emulated kernel's version; where its packages are gone, the next one that is there.
 const KERNEL: (u32, u32) = (7, 3);
 /// Raised when the recipe changes, so that an old result is not taken for a new one.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 2;
 
 /// What is compiled: directory in the kernel's source, directory of the objects, further flags of its Makefile.
 const SETS: [(&str, &str, &[&str]); 2] = [
@@ -38,10 +38,11 @@ const SETS: [(&str, &str, &[&str]); 2] = [
     ("tools/testing/selftests/sched_ext", "selftests", &["-Wno-incompatible-function-pointer-types"]),
 ];
 
-/// The part of the source that compiling needs.
-const SOURCE_PARTS: [&str; 7] = [
+/// The part of the source that compiling needs, here and for `verifier-tests`.
+const SOURCE_PARTS: [&str; 8] = [
     "tools/sched_ext",
     "tools/testing/selftests/sched_ext",
+    "tools/testing/selftests/bpf",
     "tools/lib/bpf",
     "tools/include",
     "include/uapi",
@@ -83,7 +84,7 @@ pub fn run(force: bool) -> Result<Done> {
     Ok(Done::Ok(format!("{made} objects from {}", packages.source)))
 }
 
-fn remove(dir: &Path) -> Result<()> {
+pub fn remove(dir: &Path) -> Result<()> {
     if dir.exists() {
         fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }

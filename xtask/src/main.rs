@@ -18,6 +18,7 @@ mod model;
 mod run;
 mod schedulers;
 mod suite;
+mod verifier_tests;
 mod vmlinuz;
 mod workspace;
 
@@ -69,6 +70,15 @@ enum Chore {
         #[arg(short, long)]
         verbose: bool,
     },
+    /// Hold the verifier against the kernel's own verifier tests, and write docs/parity/verifier.md
+    VerifierTests {
+        /// Only compare with docs/parity/verifier.md
+        #[arg(long)]
+        check: bool,
+        /// Show those whose file/name contains this, with both answers; writes nothing
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Measure what docs/performance.md says: every figure in one run, as Markdown
     Bench,
     /// Run the class beside the naive model, or simulations under the checkers, for many random sequences
@@ -119,6 +129,7 @@ impl Chore {
             Chore::KernelExamples { .. } => "kernel-examples",
             Chore::Schedulers { .. } => "schedulers",
             Chore::KernelReplay { .. } => "kernel-replay",
+            Chore::VerifierTests { .. } => "verifier-tests",
             Chore::Model { .. } => "model",
             Chore::Mutants { .. } => "mutants",
             Chore::Deny => "deny",
@@ -134,6 +145,7 @@ impl Chore {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
             Chore::Schedulers { check } => schedulers::run(*check),
             Chore::KernelReplay { files, show, verbose } => kernel_replay::run(files, *show, *verbose),
+            Chore::VerifierTests { check, only } => verifier_tests::run(*check, only.as_deref()),
             Chore::Model { seed, sequences, sim } => model::model(*seed, *sequences, *sim),
             Chore::Mutants { names, sequences, check } => model::mutants(names, *sequences, *check),
             Chore::Deny => deny::run(),

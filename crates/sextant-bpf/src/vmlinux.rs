@@ -13,7 +13,7 @@ use sextant_abi::types::{
     Body, FuncProto, IntEncoding as AbiInt, Param as AbiParam, TypeDesc, TypeRef, all_types,
 };
 
-use crate::btf::{Btf, Builder, Enumerator, IntEncoding, Kind, Member, Param, Str, TypeId};
+use crate::btf::{Btf, BtfError, Builder, Enumerator, IntEncoding, Kind, Member, Param, Str, TypeId};
 
 /// Functions that programs beside struct_ops attach to (fentry), with their kernel prototypes.
 const ATTACH_POINTS: &[(&str, FuncProto)] = &[("bpf_scx_reg", FuncProto { ret: INT, params: REG_PARAMS })];
@@ -70,6 +70,15 @@ impl Vmlinux {
         }
         let btf = enc.out.finish().expect("the tables describe a sound BTF (tested)");
         Vmlinux { bytes: btf.to_bytes(), btf, kfuncs }
+    }
+
+    /// With the types, functions and attach points of a real kernel behind our own, for what we do not describe.
+    ///
+    /// # Errors
+    /// When the whole is more than a BTF can hold.
+    pub fn with_types_of(self, kernel: &Btf) -> Result<Vmlinux, BtfError> {
+        let btf = self.btf.joined(kernel)?;
+        Ok(Vmlinux { bytes: btf.to_bytes(), btf, kfuncs: self.kfuncs })
     }
 
     /// The kfunc of a FUNC id, as a `call` with src 2 names it.

@@ -34,6 +34,8 @@ mod user;
 
 pub use errno::Errno;
 pub use error::LoadError;
-pub use kernel::{Kernel, KernelConfig, ProgType, Verdict, with_kernel};
+pub use kernel::{Judged, Kernel, KernelConfig, Outcome, ProgType, Verdict, with_kernel};
 pub use load::{OpenOptions, Opened, open};
+
 pub use loaded::{Loaded, LoadedOps, OtherProg};
+pub use print::catching;

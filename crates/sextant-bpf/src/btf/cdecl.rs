@@ -58,6 +58,9 @@ impl Btf {
             Kind::Const(to) => self.modified("const", *to, inner, depth),
             Kind::Volatile(to) => self.modified("volatile", *to, inner, depth),
             Kind::Restrict(to) => self.modified("restrict", *to, inner, depth),
+            Kind::TypeTag { ty, attribute: true } => {
+                self.wrap(*ty, joined(&format!("__attribute__(({}))", self.name(id)), &inner), depth)
+            }
             Kind::TypeTag { ty, .. } => self.wrap(*ty, inner, depth),
             _ => joined(&self.base_name(id), &inner),
         }

@@ -9,6 +9,7 @@
 mod cdecl;
 pub mod ext;
 mod header;
+mod join;
 mod query;
 mod read;
 mod write;

@@ -149,7 +149,8 @@ impl Btf {
 pub(super) fn lookup_str(strings: &[u8], name: Str) -> Option<&str> {
     let rest = strings.get(name.0 as usize..)?;
     let len = rest.iter().position(|b| *b == 0)?;
-    std::str::from_utf8(&rest[..len]).ok().filter(|s| !s.contains(char::is_control))
+    // Tags of declarations are any text; a tab does no harm where it is shown.
+    std::str::from_utf8(&rest[..len]).ok().filter(|s| !s.contains(|c: char| c.is_control() && c != '\t'))
 }
 
 /// Type and string bytes of a section.

@@ -16,6 +16,7 @@ mod btf;
 pub(crate) mod fd;
 mod host;
 mod info;
+mod judge;
 mod link;
 mod map;
 mod objects;
@@ -41,9 +42,10 @@ use crate::attr::{self, Attr, COMMANDS, cmd};
 use crate::errno::Errno;
 use crate::user;
 
+pub use judge::{Judged, Outcome};
 pub(crate) use map::type_name as map_type_name;
 pub use objects::ProgType;
-pub(crate) use objects::{MapObject, Object};
+pub(crate) use objects::{MapObject, Object, ProgObject};
 pub(crate) use struct_ops::{OPS_STRUCTS, StructOpsValue};
 pub use verify::Verdict;
 
@@ -79,6 +81,8 @@ pub struct Kernel {
     verifying: Cell<bool>,
     logging: Cell<bool>,
     verdicts: RefCell<Vec<Verdict>>,
+    judging: Cell<bool>,
+    judged: RefCell<Vec<Judged>>,
     objects: RefCell<BTreeMap<fd::FileId, Object>>,
     next_id: Cell<u32>,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
@@ -124,6 +128,8 @@ impl Kernel {
             verifying: Cell::new(false),
             logging: Cell::new(false),
             verdicts: RefCell::default(),
+            judging: Cell::new(false),
+            judged: RefCell::default(),
             objects: RefCell::default(),
             next_id: Cell::new(1),
             panic: RefCell::default(),
@@ -133,7 +139,7 @@ impl Kernel {
     }
 
     /// Gives it the vm that maps and programs go to, once.
-    pub(crate) fn set_vm(&self, vm: Rc<Vm>, ksyms: Vec<(String, u64)>) {
+    pub fn set_vm(&self, vm: Rc<Vm>, ksyms: Vec<(String, u64)>) {
         let _ = self.vm.set(vm);
         let _ = self.ksyms.set(ksyms);
     }

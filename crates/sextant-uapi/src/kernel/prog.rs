@@ -12,8 +12,8 @@ use sextant_bpf::insn;
 use sextant_vm::MapId;
 
 use super::host::NoScheduler;
-use super::objects::{Object, ProgObject};
-use super::{Kernel, ProgRefusal, ProgType};
+use super::objects::Object;
+use super::{Kernel, ProgObject, ProgRefusal, ProgType};
 use crate::attr::{Attr, prog_load as f, test_run as t};
 use crate::errno::Errno;
 use crate::user;
@@ -89,6 +89,9 @@ impl Kernel {
     }
 
     fn check_and_add(&self, a: &Attr, name: String, insns: Vec<insn::Insn>) -> Result<ProgObject, Refusal> {
+        if self.judges(a, &name) {
+            return self.judge_prog(a, name, insns);
+        }
         let prog_type = ProgType(a.u32(f::PROG_TYPE));
         let attach_btf_id = a.u32(f::ATTACH_BTF_ID);
         let expected_attach_type = a.u32(f::EXPECTED_ATTACH_TYPE);

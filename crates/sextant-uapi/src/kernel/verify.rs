@@ -62,7 +62,7 @@ impl Kernel {
     /// Verifies a program whose names are resolved and puts notes into the image; libbpf's feature probes are not verified.
     pub(super) fn verify(&self, a: &Attr, image: &mut ProgramImage, sleepable: bool) -> Result<(), Refusal> {
         let ty = ProgType(a.u32(f::PROG_TYPE));
-        if !self.verifying.get() || !ty.runs() {
+        if !self.verifying.get() || !ty.runs() && !self.judging.get() {
             return Ok(());
         }
         let (attach, how) = (a.u32(f::ATTACH_BTF_ID), a.u32(f::EXPECTED_ATTACH_TYPE));
@@ -93,15 +93,21 @@ impl Kernel {
             true => verify_with_log(&program),
             false => (verify(&program), String::new()),
         };
-        // The whole name; the call's own is cut to 15 bytes.
-        let whole = funcs.first().zip(btf.as_ref()).map(|(func, b)| b.btf.name(func.ty).to_owned());
-        let prog = whole.filter(|name| !name.is_empty()).unwrap_or_else(|| image.name.clone());
+        let prog = self.whole_name(a).unwrap_or_else(|| image.name.clone());
         if let Ok(accepted) = &result {
             image.dead.clone_from(&accepted.dead);
             image.probe_load.clone_from(&accepted.probe_load);
         }
         self.verdicts.borrow_mut().push(Verdict { prog, result, log });
         Ok(())
+    }
+
+    /// The name of its first function: the call's own is cut to 15 bytes.
+    pub(super) fn whole_name(&self, a: &Attr) -> Option<String> {
+        let btf = self.btf_at(a.u32(f::PROG_BTF_FD) as i32).ok()?;
+        let funcs = infos(a, f::FUNC_INFO, f::FUNC_INFO_CNT, f::FUNC_INFO_REC_SIZE, ext::func_info).ok()?;
+        let name = btf.btf.name(funcs.first()?.ty);
+        (!name.is_empty()).then(|| name.to_owned())
     }
 
     fn prog_kind<'a>(&self, ty: ProgType, attach: u32, member: u32, args: &'a [CtxArg]) -> ProgKind<'a> {
