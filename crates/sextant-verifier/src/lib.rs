@@ -10,6 +10,7 @@
 mod check;
 pub mod diag;
 mod fields;
+mod hook;
 pub mod program;
 pub mod range;
 pub mod reach;
@@ -18,6 +19,6 @@ pub mod structure;
 
 pub use check::{MAX_PROCESSED, verify, verify_with_log};
 pub use diag::{Accepted, Code, Rejection};
-pub use program::{CtxArg, MapDesc, ProgKind, Program, SpecialFields};
+pub use program::{CtxArg, Hook, MapDesc, ProgKind, Program, SpecialFields};
 pub use reach::{Reach, UnknownFunc, reach};
 pub use structure::{StructureError, check};

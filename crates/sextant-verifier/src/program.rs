@@ -10,6 +10,7 @@ use sextant_bpf::btf::{Btf, Kind, TypeId};
 
 use crate::diag::Source;
 pub use crate::fields::{Field, FieldKind, SpecialFields};
+pub use crate::hook::Hook;
 use crate::reach::ReadOnly;
 
 /// A program to verify.
@@ -62,8 +63,8 @@ pub enum ProgKind<'a> {
         /// Whether r0 must be 0 at exit (fentry, fexit).
         returns_zero: bool,
     },
-    /// Anything else: an opaque context that can be read as numbers.
-    Other,
+    /// A program of a type that never runs here.
+    Other(Hook<'a>),
 }
 
 impl ProgKind<'_> {
@@ -73,7 +74,7 @@ impl ProgKind<'_> {
             ProgKind::StructOps { op, .. } => op.desc().groups,
             ProgKind::Syscall => KfuncGroups::SYSCALL,
             ProgKind::Tracing { .. } => KfuncGroups::TRACING,
-            ProgKind::ForeignStructOps | ProgKind::Other => KfuncGroups::CORE,
+            ProgKind::ForeignStructOps | ProgKind::Other(_) => KfuncGroups::CORE,
         }
     }
 }

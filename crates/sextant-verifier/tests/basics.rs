@@ -3,9 +3,9 @@
 mod common;
 
 use common::program;
-use sextant_abi::tables::Op;
+use sextant_abi::tables::{Op, bpf};
 use sextant_verifier::diag::Way;
-use sextant_verifier::{Code, ProgKind};
+use sextant_verifier::{Code, Hook, ProgKind};
 
 #[test]
 fn nothing_at_all() {
@@ -265,9 +265,11 @@ fn global_sections_can_be_written() {
 
 #[test]
 fn a_foreign_context_is_opaque() {
-    program("ldxw %r0, [%r1+16]\nexit").kind(ProgKind::Other).accepted();
+    program("ldxw %r0, [%r1+16]\nexit")
+        .kind(ProgKind::Other(Hook::of(bpf::BPF_PROG_TYPE_SCHED_CLS)))
+        .accepted();
     program("mov %r0, 0\nstxdw [%r1+0], %r0\nexit")
-        .kind(ProgKind::Other)
+        .kind(ProgKind::Other(Hook::of(bpf::BPF_PROG_TYPE_SCHED_CLS)))
         .refused(Code::CtxAccess, "invalid bpf_context access");
     program("mov %r0, 0\nstxdw [%r1+0], %r0\nexit").kind(ProgKind::Syscall).accepted();
 }

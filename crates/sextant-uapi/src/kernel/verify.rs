@@ -7,7 +7,7 @@ use sextant_abi::tables::Op;
 use sextant_abi::types::find_type;
 use sextant_bpf::btf::{Kind, TypeId, ext};
 use sextant_verifier::{
-    Accepted, CtxArg, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify, verify_with_log,
+    Accepted, CtxArg, Hook, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify, verify_with_log,
 };
 use sextant_vm::MapId;
 
@@ -110,7 +110,7 @@ impl Kernel {
         (!name.is_empty()).then(|| name.to_owned())
     }
 
-    fn prog_kind<'a>(&self, ty: ProgType, attach: u32, member: u32, args: &'a [CtxArg]) -> ProgKind<'a> {
+    fn prog_kind<'a>(&'a self, ty: ProgType, attach: u32, member: u32, args: &'a [CtxArg]) -> ProgKind<'a> {
         match ty {
             ProgType::STRUCT_OPS => {
                 let ops = self.btf().name(TypeId(attach));
@@ -124,7 +124,11 @@ impl Kernel {
             ProgType::TRACING => {
                 ProgKind::Tracing { args, returns_zero: matches!(member, TRACE_FENTRY | TRACE_FEXIT) }
             }
-            _ => ProgKind::Other,
+            _ => ProgKind::Other(Hook {
+                prog_type: ty.0,
+                attach_type: member,
+                target: self.btf().name(TypeId(attach)),
+            }),
         }
     }
 

@@ -49,6 +49,15 @@ impl Env<'_> {
             What::Map(_) | What::Func(_) | What::ConstDynptr if !num.s.is(0) => {
                 return self.no_arith(ptr_n, ptr);
             }
+            What::PacketEnd => return self.no_arith(insn.dst, ptr),
+            What::FlowKeys if num.s.value().is_none() => return self.no_arith(insn.dst, ptr),
+            What::Packet | What::PacketMeta if matches!(op, Alu::Add | Alu::Sub) => {
+                if op == Alu::Sub && !ptr_is_dst {
+                    let text = format!("R{} tried to subtract pointer from scalar", insn.dst);
+                    return refuse_reg(Code::BadPointerMath, insn.dst, text);
+                }
+                return self.move_packet(op == Alu::Sub, ptr, num);
+            }
             _ => {}
         }
         let s = match op {
@@ -75,7 +84,7 @@ impl Env<'_> {
     }
 
     /// Neither what is added nor the result may be further away than a pointer can point.
-    fn sane_offset(&self, n: u8, ptr: &Reg, s: &Scalar) -> Res {
+    pub(super) fn sane_offset(&self, n: u8, ptr: &Reg, s: &Scalar) -> Res {
         let name = ptr.type_name();
         let text = match s.value().map(|v| v as i64) {
             Some(v) if v.abs_diff(0) >= MAX_OFF => {

@@ -116,7 +116,7 @@ impl Env<'_> {
     }
 
     /// Nothing may be held where a program or a global function ends.
-    fn check_held(&self, place: &str) -> Res {
+    pub(super) fn check_held(&self, place: &str) -> Res {
         if let Some(held) = self.st.refs.first() {
             match held.kind {
                 RefKind::Lock(_) => {
@@ -162,14 +162,21 @@ impl Env<'_> {
             ProgKind::StructOps { op, .. } => (op.desc().ret == OpRet::Void, None),
             ProgKind::ForeignStructOps => (true, None),
             ProgKind::Tracing { returns_zero: true, .. } => (false, Some((0, 0))),
-            ProgKind::Tracing { .. } | ProgKind::Syscall | ProgKind::Other => {
-                return self.read(0).map(|_| ());
-            }
+            ProgKind::Other(hook) => match hook.result() {
+                Some(range) => (false, Some(range)),
+                None => return self.opaque_result(),
+            },
+            ProgKind::Tracing { .. } | ProgKind::Syscall => return self.opaque_result(),
         };
         if void {
             return Ok(());
         }
         self.number_result(range)
+    }
+
+    /// r0 holds something that nobody looks at.
+    fn opaque_result(&mut self) -> Res {
+        self.read(0).map(|_| ())
     }
 
     /// r0 is a number, within the range.

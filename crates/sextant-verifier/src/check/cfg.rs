@@ -28,6 +28,8 @@ pub struct Cfg {
     pub funcs: BTreeMap<usize, FuncDesc>,
     /// Functions used as callbacks.
     pub callbacks: BTreeSet<usize>,
+    /// Functions that may move the packet, by themselves or through others.
+    pub moving: BTreeSet<usize>,
 }
 
 const ARGS: u16 = 0b11_1110;
@@ -54,6 +56,7 @@ impl Cfg {
             live: vec![0; len],
             funcs: BTreeMap::new(),
             callbacks: BTreeSet::new(),
+            moving: BTreeSet::new(),
         };
         let mut pc = 0;
         while pc < len {
@@ -68,6 +71,7 @@ impl Cfg {
         cfg.find_funcs(prog);
         cfg.check_shape(prog)?;
         cfg.mark_points(prog);
+        cfg.find_moving(prog);
         cfg.find_live(prog);
         Ok(cfg)
     }
@@ -104,6 +108,24 @@ impl Cfg {
             let global = *start != 0 && prog.is_global(*start);
             let desc = FuncDesc { start: *start, end, btf: prog.func_at(*start), global };
             self.funcs.insert(*start, desc);
+        }
+    }
+
+    fn find_moving(&mut self, prog: &Program) {
+        use sextant_abi::tables::HelperId;
+        let mut changed = true;
+        while std::mem::replace(&mut changed, false) {
+            for pc in 0..prog.insns.len() {
+                let moves = match self.kinds[pc] {
+                    Some(Kind::Call(Callee::Helper)) => {
+                        HelperId::from_number(prog.insns[pc].imm as u32).is_some_and(super::net::moves_packet)
+                    }
+                    Some(Kind::Call(Callee::Local)) => func_target(pc, &prog.insns[pc])
+                        .is_some_and(|target| self.moving.contains(&(target as usize))),
+                    _ => false,
+                };
+                changed |= moves && self.moving.insert(self.func_of(pc).start);
+            }
         }
     }
 

@@ -2,18 +2,20 @@
 //! `process_kptr_func()` of kernel/bpf/verifier.c, 7.3.
 
 use sextant_abi::tables::HelperId;
+use sextant_abi::tables::bpf::{BPF_CGROUP_GETSOCKOPT, BPF_PROG_TYPE_CGROUP_SOCKOPT};
 
 use super::reg::{ALLOC, DYNMEM, NON_OWN, OR_NULL, PERCPU, RDONLY, Reg, TRUSTED, Ty, What};
 use super::state::RefKind;
 use super::*;
 use crate::fields::FieldKind;
-use crate::program::MapDesc;
+use crate::program::{MapDesc, ProgKind};
 
 impl Env<'_> {
     /// What a helper does beside reading and writing its arguments. `Some`: its result.
     pub(super) fn helper_effect(&mut self, helper: HelperId, old: &[Reg; 11]) -> Res<Option<Reg>> {
         use HelperId as H;
         match helper {
+            H::set_retval => self.errno_arg()?,
             H::spin_lock | H::spin_unlock => self.spin_lock(helper == H::spin_lock)?,
             H::ringbuf_submit | H::ringbuf_discard => self.release(old[1].ref_id)?,
             H::timer_init | H::timer_set_callback | H::timer_start | H::timer_cancel => {
@@ -66,6 +68,27 @@ impl Env<'_> {
             _ => {}
         }
         Ok(None)
+    }
+
+    /// bpf_set_retval() takes 0 or an errno.
+    fn errno_arg(&mut self) -> Res {
+        let reg = self.scalar_arg(1)?;
+        self.matters(&reg);
+        let hook = match self.prog.kind {
+            ProgKind::Other(hook) => (hook.prog_type, hook.attach_type),
+            _ => (0, 0),
+        };
+        if hook == (BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT) {
+            return Ok(());
+        }
+        if (-4095..=0).contains(&(i64::from(reg.s.smin32))) && reg.s.smax32 <= 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "At bpf_set_retval the register R1 has smin={} smax={} should have been in [-4095, 0]",
+            reg.s.smin32, reg.s.smax32
+        );
+        refuse_reg(Code::ArgType, 1, text)
     }
 
     fn helper_map_of(&self, reg: &Reg) -> Option<&MapDesc<'_>> {

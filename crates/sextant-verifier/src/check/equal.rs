@@ -97,6 +97,16 @@ impl Compare<'_> {
         match old.what {
             What::Scalar => self.scalar(old, new),
             What::Stack(_) => old.s == new.s,
+            What::Packet | What::PacketMeta => {
+                // More of the packet may be known to be there, not less; what is beyond its end stays there.
+                let range = if old.range < 0 { old.range == new.range } else { old.range <= new.range };
+                let exact = self.exact != Exact::Full || (old.s == new.s && old.range == new.range);
+                range
+                    && exact
+                    && old.delta == new.delta
+                    && old.s.covers(&new.s)
+                    && self.ids.same(old.id, new.id)
+            }
             What::Uninit | What::Arena | What::Func(_) | What::ConstDynptr => true,
             _ => {
                 let offset = if self.exact == Exact::Full { old.s == new.s } else { old.s.covers(&new.s) };

@@ -121,16 +121,18 @@ impl Env<'_> {
     }
 
     pub(super) fn call_global(&mut self, func: usize) -> Res {
-        let name = self.prog.func_name(func);
         if self.st.lock().is_some() {
             let text =
                 "global function calls are not allowed while holding a lock,\nuse static function instead";
             return refuse(Code::LockedCall, text);
         }
         for (i, arg) in self.global_args(func)?.into_iter().enumerate() {
-            self.match_global_arg(&name, i as u8, arg)?;
+            self.match_global_arg(func, i as u8, arg)?;
         }
         self.wanted.insert(func);
+        if self.cfg.moving.contains(&func) {
+            self.forget_packet();
+        }
         let void = self.is_void(func);
         self.clobber();
         if !void {
@@ -140,7 +142,8 @@ impl Env<'_> {
         Ok(())
     }
 
-    fn match_global_arg(&mut self, name: &str, i: u8, arg: Arg) -> Res {
+    fn match_global_arg(&mut self, func: usize, i: u8, arg: Arg) -> Res {
+        let name = self.prog.func_name(func);
         let n = i + 1;
         let reg = self.read(n)?;
         let bad = |what: &str| {
@@ -165,6 +168,9 @@ impl Env<'_> {
                 }
                 if reg.has(OR_NULL) && nonnull {
                     return bad("must not be NULL");
+                }
+                if reg.is_packet() && self.cfg.moving.contains(&func) {
+                    return bad("is a packet pointer, but the function may change packet data");
                 }
                 // A kernel object is no memory; a tag makes the parameter one.
                 self.memory_arg(n, size, true, true).map_err(|mut refused| {
@@ -207,7 +213,7 @@ fn same_object(a: Ty, b: Ty) -> bool {
 fn is_ctx_type(name: &str, kind: &crate::program::ProgKind) -> bool {
     use crate::program::ProgKind;
     match kind {
-        ProgKind::Other => {
+        ProgKind::Other(_) => {
             matches!(name, "pt_regs" | "__sk_buff" | "xdp_md" | "bpf_perf_event_data" | "bpf_user_pt_regs_t")
         }
         _ => false,

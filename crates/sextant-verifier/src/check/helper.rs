@@ -7,6 +7,7 @@ use super::proto::{Arg, Proto, Ret, proto};
 use super::reg::{OR_NULL, PERCPU, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::state::RefKind;
 use super::*;
+use crate::hook::may_call;
 use crate::program::MapDesc;
 use crate::range::Scalar;
 
@@ -17,7 +18,8 @@ impl Env<'_> {
         let Some(helper) = HelperId::from_number(number as u32) else {
             return refuse(Code::UnknownHelper, format!("invalid func unknown#{number}"));
         };
-        let Some(proto) = proto(helper) else {
+        let known = proto(helper).or_else(|| net::proto(helper));
+        let Some(proto) = known.filter(|_| may_call(&self.prog.kind, helper)) else {
             let text = format!("program of this type cannot use helper {}#{number}", helper.name());
             return refuse(Code::HelperDenied, text);
         };
@@ -30,6 +32,7 @@ impl Env<'_> {
         if self.st.lock().is_some() && !proto.in_lock {
             return refuse(Code::LockedCall, "function calls are not allowed while holding a lock");
         }
+        self.refuse_packets(helper, &proto)?;
         let map = self.helper_map(helper, &proto)?;
         for (i, arg) in proto.args.iter().enumerate() {
             self.helper_arg(i as u8 + 1, *arg, map)?;
@@ -41,6 +44,9 @@ impl Env<'_> {
             None => self.helper_result(helper, proto.ret, map, &old)?,
         };
         self.clobber();
+        if net::moves_packet(helper) {
+            self.forget_packet();
+        }
         if let Some(mut reg) = result {
             if reg.node == 0 || !reg.is_scalar() {
                 let via = old[1].node;
@@ -49,6 +55,20 @@ impl Env<'_> {
             self.set(0, reg);
         }
         Ok(Next::Goto(pc + 1))
+    }
+
+    /// Few helpers take the packet as memory.
+    fn refuse_packets(&mut self, helper: HelperId, proto: &Proto) -> Res {
+        if net::takes_packet(helper) {
+            return Ok(());
+        }
+        for (i, arg) in proto.args.iter().enumerate() {
+            let n = i as u8 + 1;
+            if self.read(n)?.is_packet() && !matches!(arg, Arg::Any | Arg::Ctx) {
+                return refuse_reg(Code::ArgType, n, "helper access to the packet is not allowed");
+            }
+        }
+        Ok(())
     }
 
     /// The map among the arguments, which says what keys and values are.
@@ -98,6 +118,12 @@ impl Env<'_> {
             Arg::Out => self.sized_arg(n, false, false, false, true),
             Arg::OutZ => self.sized_arg(n, true, false, false, true),
             Arg::OutZN => self.sized_arg(n, true, true, false, true),
+            Arg::InOut => self.sized_arg(n, false, false, true, true),
+            Arg::InOutFixed(size) => {
+                let reg = self.read(n)?;
+                self.aligned(n, &reg, 0, size)?;
+                self.memory_arg(n, size, true, true)
+            }
             Arg::OutFixed(size) => {
                 let reg = self.read(n)?;
                 self.aligned(n, &reg, 0, size)?;

@@ -83,7 +83,6 @@ impl Env<'_> {
         through: usize,
         target: usize,
     ) -> Res<Next> {
-        let insn = self.prog.insns[self.st.pc];
         let equality = matches!(cond, Cond::Eq | Cond::Ne);
         if equality && wide && dst.is_ptr() && src.is_null() {
             let to_null = |is_null: bool| if (cond == Cond::Eq) == is_null { target } else { through };
@@ -106,8 +105,16 @@ impl Env<'_> {
             self.same_pointer(cond, dst, src, target)?;
             return Ok(Next::Goto(through));
         }
-        let _ = insn;
-        let other = self.st.clone();
+        if wide
+            && (dst.what == What::PacketEnd || src.what == What::PacketEnd)
+            && let Some(taken) = packet::taken(cond, dst, src)
+        {
+            return Ok(Next::Goto(if taken { target } else { through }));
+        }
+        let mut other = self.st.clone();
+        if wide && dst.is_ptr() && src.is_ptr() {
+            self.compare_packet(cond, dst, src, &mut other);
+        }
         self.push(other, target)?;
         Ok(Next::Goto(through))
     }

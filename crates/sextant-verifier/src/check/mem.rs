@@ -68,6 +68,14 @@ impl Env<'_> {
             What::Ctx => self.load_ctx(n, base, off, size),
             What::Obj(ty) => self.load_obj(n, base, ty, off, size),
             What::Arena => Ok(self.number(Scalar::bytes(size))),
+            What::Packet | What::PacketMeta => {
+                self.packet_access(n, base, off, size, false)?;
+                Ok(self.number(Scalar::bytes(size)))
+            }
+            What::FlowKeys => {
+                self.flow_keys_access(n, base, off, size)?;
+                Ok(self.number(Scalar::bytes(size)))
+            }
             _ => self.bad_mem(n, base),
         }
     }
@@ -81,7 +89,10 @@ impl Env<'_> {
         if base.has(RDONLY) {
             return refuse_reg(Code::Readonly, n, format!("R{n} cannot write into {}", base.type_name()));
         }
-        let leak_ok = matches!(base.what, What::Stack(_) | What::Arena | What::MapValue(_) | What::Mem(_));
+        let leak_ok = matches!(
+            base.what,
+            What::Stack(_) | What::Arena | What::MapValue(_) | What::Mem(_) | What::Packet
+        );
         if val.is_ptr() && !leak_ok {
             return refuse_reg(Code::ObjAccess, n, format!("R{n} leaks addr into {}", base.type_name()));
         }
@@ -106,9 +117,9 @@ impl Env<'_> {
             What::Ctx if self.prog.kind == ProgKind::Syscall => {
                 self.ctx_bounds(n, &base, off, size).map(|_| ())
             }
-            What::Ctx => {
-                refuse_reg(Code::CtxAccess, n, format!("invalid bpf_context access off={off} size={size}"))
-            }
+            What::Ctx => self.store_hook(n, &base, off, size),
+            What::Packet | What::PacketMeta => self.packet_access(n, &base, off, size, true),
+            What::FlowKeys => self.flow_keys_access(n, &base, off, size),
             What::Obj(ty) => self.store_obj(n, &base, ty, off, size),
             What::Arena => Ok(()),
             What::MapKey(_) => refuse_reg(Code::Readonly, n, format!("write to change key R{n} not allowed")),
@@ -258,12 +269,13 @@ impl Env<'_> {
         }
     }
 
-    fn ctx_bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<i64> {
+    pub(super) fn ctx_bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<i64> {
         let Some(at) = base.offset() else {
             let text = format!("variable ctx access var_off={} off={off} size={size}", base.s);
             return refuse_reg(Code::CtxAccess, n, text);
         };
-        if at != 0 && (at < 0 || self.prog.kind == ProgKind::Other) {
+        let fixed = matches!(self.prog.kind, ProgKind::Other(hook) if hook.rewrites_context());
+        if at != 0 && (at < 0 || fixed) {
             let text = format!("dereference of modified ctx ptr R{n} off={at} disallowed");
             return refuse_reg(Code::CtxAccess, n, text);
         }
@@ -281,7 +293,8 @@ impl Env<'_> {
     fn load_ctx(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<Reg> {
         let at = self.ctx_bounds(n, base, off, size)?;
         let slots = match self.prog.kind {
-            ProgKind::Syscall | ProgKind::Other => return Ok(self.number(Scalar::bytes(size))),
+            ProgKind::Syscall => return Ok(self.number(Scalar::bytes(size))),
+            ProgKind::Other(hook) => return self.load_hook(n, &hook, at, size),
             ProgKind::ForeignStructOps => MAX_ARGS,
             ProgKind::Tracing { args: [], .. } => MAX_ARGS,
             ProgKind::Tracing { args, .. } => args.len() as i64,

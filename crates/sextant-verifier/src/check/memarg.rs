@@ -46,6 +46,8 @@ impl Env<'_> {
             }
             What::Mem(bytes) if bytes != u32::MAX => self.mem_bounds(n, &reg, 0, size, bytes),
             What::Arena => Ok(()),
+            What::Packet | What::PacketMeta => self.packet_bounds(n, &reg, 0, size),
+            What::FlowKeys => self.flow_keys_access(n, &reg, 0, size),
             What::Ctx if self.prog.kind == crate::program::ProgKind::Syscall => Ok(()),
             What::Obj(Ty::Kernel(name)) if !writes && !reg.has(UNTRUSTED) => {
                 let fits = sextant_abi::types::find_type(name).is_none_or(|d| {
@@ -118,7 +120,8 @@ impl Env<'_> {
             return refuse_reg(Code::ArgType, n + 1, text);
         }
         self.matters(&size);
-        if ptr.is_null() && null_ok {
+        // No memory is as good as NULL.
+        if ptr.is_null() && null_ok && size.s.is(0) {
             self.matters(&ptr);
             return Ok(());
         }

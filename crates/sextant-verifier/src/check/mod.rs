@@ -11,6 +11,7 @@ mod arith;
 mod call;
 mod callback;
 mod cfg;
+mod compat;
 mod effect;
 mod equal;
 mod global;
@@ -24,9 +25,11 @@ mod lock;
 mod log;
 mod mem;
 mod memarg;
+mod net;
 mod nodes;
 mod note;
 mod obj;
+mod packet;
 mod proto;
 mod refs;
 mod reg;
@@ -241,6 +244,7 @@ impl<'a> Env<'a> {
     fn all(&mut self) -> Res {
         let mut first = State::new(0, self.prog.sleepable);
         first.frames[0].regs[1] = Reg::ptr(What::Ctx, 0);
+        self.check_maps()?;
         self.function(first)?;
         let mut done = BTreeSet::new();
         while let Some(func) = self.wanted.iter().copied().find(|f| !done.contains(f)) {

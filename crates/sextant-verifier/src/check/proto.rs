@@ -30,6 +30,10 @@ pub(super) enum Arg {
     OutZ,
     /// The same, may be NULL.
     OutZN,
+    /// Memory that is read and written, its size in the next argument.
+    InOut,
+    /// Memory of that many bytes, read and written.
+    InOutFixed(u32),
     /// The size of the argument before: checked with it.
     Size,
     /// Memory of that many bytes, written.

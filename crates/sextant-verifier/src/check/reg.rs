@@ -40,6 +40,14 @@ pub enum What {
     Arena,
     /// A dynptr that a callback got.
     ConstDynptr,
+    /// In the packet; `s` is the variable part of the offset, see `packet`.
+    Packet,
+    /// Before the packet.
+    PacketMeta,
+    /// The packet's end.
+    PacketEnd,
+    /// The flow dissector's result.
+    FlowKeys,
 }
 
 /// May be NULL.
@@ -76,8 +84,10 @@ pub struct Reg {
     pub s: Scalar,
     /// Same id: same number (numbers), same NULL check (pointers). 0: none.
     pub id: u32,
-    /// With `DELTA`: this number minus the id's.
+    /// With `DELTA`: this number minus the id's. Of packet pointers: the constant part of the offset.
     pub delta: i32,
+    /// Of packet pointers, see `packet`.
+    pub range: i32,
     /// Reference it carries or derives from. 0: none.
     pub ref_id: u32,
     /// Where its value comes from, see `nodes`.
@@ -91,7 +101,7 @@ impl Reg {
     pub const UNKNOWN: Reg = Reg::of(What::Scalar, Scalar::UNKNOWN);
 
     const fn of(what: What, s: Scalar) -> Reg {
-        Reg { what, flags: 0, s, id: 0, delta: 0, ref_id: 0, node: 0 }
+        Reg { what, flags: 0, s, id: 0, delta: 0, range: 0, ref_id: 0, node: 0 }
     }
 
     /// A number.
@@ -117,6 +127,11 @@ impl Reg {
     /// Whether it holds a pointer.
     pub fn is_ptr(&self) -> bool {
         !matches!(self.what, What::Scalar | What::Uninit)
+    }
+
+    /// Whether it points into the packet or before it.
+    pub fn is_packet(&self) -> bool {
+        matches!(self.what, What::Packet | What::PacketMeta)
     }
 
     /// Whether it is the number 0.
@@ -162,6 +177,10 @@ impl Reg {
             What::Func(_) => "func",
             What::Arena => "arena",
             What::ConstDynptr => "dynptr_ptr",
+            What::Packet => "pkt",
+            What::PacketMeta => "pkt_meta",
+            What::PacketEnd => "pkt_end",
+            What::FlowKeys => "flow_keys",
         };
         let null = match (self.has(OR_NULL), base) {
             (false, _) => "",

@@ -151,6 +151,9 @@ impl Env<'_> {
         if let What::Mem(size) = reg.what {
             parts.push(format!("sz={size}"));
         }
+        if reg.is_packet() {
+            parts.push(format!("off={},r={}", reg.delta, reg.range));
+        }
         match reg.offset() {
             Some(0) => {}
             Some(off) => parts.push(format!("off={off}")),

@@ -66,12 +66,7 @@ impl Env<'_> {
                 self.store(insn.dst, insn.off, size, &val)?;
             }
             Kind::Atomic { op, size, fetch } => self.atomic(op, size, fetch)?,
-            Kind::LdSkb { .. } => {
-                return refuse(
-                    Code::Unsupported,
-                    "BPF_LD_[ABS|IND] instructions not allowed for this program type",
-                );
-            }
+            Kind::LdSkb { ind, .. } => return self.load_skb(ind),
             Kind::Ja { .. } => {
                 self.since.1 += 1;
                 return Ok(Next::Goto(self.target()));

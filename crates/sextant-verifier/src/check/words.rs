@@ -62,6 +62,12 @@ impl Env<'_> {
             What::Func(pc) => format!("the function {}", self.prog.func_name(pc as usize)),
             What::Arena => "an address in the arena".into(),
             What::ConstDynptr => "a dynptr".into(),
+            What::Packet => {
+                format!("an address in the packet, of which {} bytes are there", reg.range.max(0))
+            }
+            What::PacketMeta => "an address before the packet".into(),
+            What::PacketEnd => "the packet's end".into(),
+            What::FlowKeys => "the flow dissector's keys".into(),
         }
     }
 

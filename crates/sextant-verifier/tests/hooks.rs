@@ -1,0 +1,151 @@
+//! Accept and reject pairs of program types that are verified and never run: results, contexts, packets, helpers.
+
+mod common;
+
+use common::program;
+use sextant_abi::tables::bpf::*;
+use sextant_verifier::{Code, Hook, ProgKind};
+
+const fn hook(prog_type: u32) -> ProgKind<'static> {
+    ProgKind::Other(Hook::of(prog_type))
+}
+
+fn attached(prog_type: u32, attach_type: u32) -> ProgKind<'static> {
+    ProgKind::Other(Hook { attach_type, ..Hook::of(prog_type) })
+}
+
+#[test]
+fn results_have_a_range() {
+    let addr = BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+    for (kind, good, bad) in [
+        (hook(BPF_PROG_TYPE_CGROUP_SOCK), 1, 2),
+        (attached(BPF_PROG_TYPE_CGROUP_SKB, BPF_CGROUP_INET_EGRESS), 3, 4),
+        (attached(addr, BPF_CGROUP_INET4_BIND), 3, 4),
+        (attached(addr, BPF_CGROUP_UDP6_RECVMSG), 1, 0),
+        (attached(addr, BPF_CGROUP_INET4_CONNECT), 1, 2),
+        (hook(BPF_PROG_TYPE_NETFILTER), 1, 2),
+        (hook(BPF_PROG_TYPE_SK_LOOKUP), 0, -1),
+    ] {
+        program(&format!("mov %r0, {good}\nexit")).kind(kind).accepted();
+        program(&format!("mov %r0, {bad}\nexit")).kind(kind).refused(Code::Return, "should have been in");
+        program("mov %r0, %r1\nexit").kind(kind).refused(Code::Return, "not a known value (ctx)");
+    }
+    program("mov %r0, 77\nexit").kind(hook(BPF_PROG_TYPE_KPROBE)).accepted();
+}
+
+#[test]
+fn contexts_have_fields() {
+    let tc = hook(BPF_PROG_TYPE_SCHED_CLS);
+    program("ldxw %r0, [%r1+8]\nstw [%r1+8], 1\nexit").kind(tc).accepted();
+    program("ldxdw %r0, [%r1+8]\nexit").kind(tc).refused(Code::CtxAccess, "off=8 size=8");
+    program("ldxw %r0, [%r1+192]\nexit").kind(tc).refused(Code::CtxAccess, "off=192 size=4");
+    program("ldxw %r0, [%r1+88]\nexit").kind(tc).refused(Code::CtxAccess, "off=88 size=4");
+    program("stw [%r1+0], 1\nmov %r0, 0\nexit").kind(tc).refused(Code::CtxAccess, "off=0 size=4");
+    let class = "ldxw %r0, [%r1+72]\nmov %r0, 0\nexit";
+    program(class).kind(tc).accepted();
+    program(class).kind(hook(BPF_PROG_TYPE_LWT_IN)).refused(Code::CtxAccess, "off=72");
+    program(class).kind(hook(BPF_PROG_TYPE_CGROUP_SKB)).refused(Code::CtxAccess, "off=72");
+    program("ldxdw %r0, [%r1+160]\nexit").kind(hook(BPF_PROG_TYPE_KPROBE)).accepted();
+    program("ldxdw %r0, [%r1+168]\nexit")
+        .kind(hook(BPF_PROG_TYPE_KPROBE))
+        .refused(Code::CtxAccess, "off=168 size=8");
+}
+
+/// r2: the packet, r3: its end; r4 is r2 + 8.
+const PACKET: &str = "ldxw %r2, [%r1+76]\nldxw %r3, [%r1+80]\nmov %r4, %r2\nadd %r4, 8\nmov %r0, 0\n";
+
+#[test]
+fn packets_are_read_up_to_what_was_compared() {
+    let tc = hook(BPF_PROG_TYPE_SCHED_CLS);
+    let after = |code: &str| program(&format!("{PACKET}{code}\nexit")).kind(tc);
+    after("jgt %r4, %r3, +1\nldxdw %r0, [%r2+0]").accepted();
+    after("jgt %r4, %r3, +1\nldxdw %r0, [%r2+1]").refused(Code::MemBounds, "invalid access to packet, off=1");
+    after("jgt %r4, %r3, +1\nldxdw %r0, [%r2-1]").refused(Code::MemBounds, "min value is negative");
+    after("jgt %r4, %r3, +1\nstxdw [%r4-8], %r0").accepted();
+    after("jge %r3, %r4, +1\nldxdw %r0, [%r2+0]").refused(Code::MemBounds, "invalid access to packet");
+    after("jge %r3, %r4, +1\nldxdw %r0, [%r4-8]").refused(Code::MemBounds, "outside of the packet");
+    after("ldxb %r0, [%r2+0]").refused(Code::MemBounds, "invalid access to packet");
+    after("jge %r4, %r3, +1\nldxb %r0, [%r4+0]").accepted();
+    // The end itself is no place to read from.
+    after("ldxb %r0, [%r3+0]").refused(Code::NotAPointer, "pkt_end");
+    after("add %r3, 8").refused(Code::BadPointerMath, "pkt_end prohibited");
+}
+
+#[test]
+fn what_is_not_known_of_an_offset_is_the_same_for_its_copies_only() {
+    let tc = hook(BPF_PROG_TYPE_SCHED_CLS);
+    // r5 = packet + (0..=255, a multiple of 4) + 1; r6 = the same + 8.
+    let moved =
+        "ldxw %r7, [%r1+0]\nand %r7, 252\nadd %r2, %r7\nmov %r5, %r2\nadd %r5, 1\nmov %r6, %r5\nadd %r6, 8\n";
+    let after = |code: &str| program(&format!("{PACKET}{moved}{code}\nexit")).kind(tc);
+    after("jgt %r6, %r3, +1\nldxdw %r0, [%r5+0]").accepted();
+    after("jgt %r6, %r3, +1\nldxdw %r0, [%r5+1]").refused(Code::MemBounds, "invalid access to packet");
+    after("jgt %r6, %r3, +1\nldxdw %r0, [%r2+2]").refused(Code::MemBounds, "invalid access to packet");
+    // A pointer that was moved otherwise was not compared.
+    after("jgt %r6, %r3, +2\nadd %r5, %r7\nldxb %r0, [%r5+0]")
+        .refused(Code::MemBounds, "invalid access to packet");
+}
+
+#[test]
+fn packets_move() {
+    let tc = hook(BPF_PROG_TYPE_SCHED_CLS);
+    let pull = |call: &str| {
+        let text = format!(
+            "mov %r6, %r1\n{PACKET}jgt %r4, %r3, +5\nmov %r7, %r2\nmov %r1, %r6\nmov %r2, 0\n{call}\nldxb %r0, [%r7+0]\nexit"
+        );
+        program(&text).kind(tc)
+    };
+    pull("call @get_hash_recalc").accepted();
+    pull("call @skb_pull_data").refused(Code::NotAPointer, "R7 invalid mem access 'scalar'");
+}
+
+#[test]
+fn only_some_types_write_packets() {
+    let text = format!("{PACKET}jgt %r4, %r3, +1\nstxdw [%r2+0], %r0\nexit");
+    program(&text).kind(hook(BPF_PROG_TYPE_LWT_XMIT)).accepted();
+    program(&text).kind(hook(BPF_PROG_TYPE_LWT_IN)).refused(Code::Readonly, "cannot write into packet");
+}
+
+#[test]
+fn skb_loads_clobber_and_may_leave() {
+    let filter = hook(BPF_PROG_TYPE_SOCKET_FILTER);
+    let load = "ldabsw 0";
+    program(&format!("mov %r6, %r1\n{load}\nexit")).kind(filter).accepted();
+    program(&format!("{load}\nexit")).kind(filter).refused(Code::Uninit, "R6 !read_ok");
+    program(&format!("mov %r6, %r1\n{load}\nmov %r0, %r1\nexit"))
+        .kind(filter)
+        .refused(Code::Uninit, "R1 !read_ok");
+    program(&format!("mov %r6, %r1\n{load}\nexit"))
+        .kind(hook(BPF_PROG_TYPE_XDP))
+        .refused(Code::Unsupported, "not allowed for this program type");
+    // In a function the hidden exit returns 0, the function itself 8.
+    let caller = "call local f\nmov %r1, %r10\nadd %r1, %r0\nldxdw %r0, [%r1-520]\nexit";
+    program(&format!("{caller}\nf:\nmov %r0, 8\nexit")).kind(filter).accepted();
+    let text = format!("{caller}\nf:\nmov %r6, %r1\n{load}\nmov %r0, 8\nexit");
+    program(&text).kind(filter).refused(Code::StackBounds, "invalid read from stack R1 off=-520");
+}
+
+#[test]
+fn helpers_by_type() {
+    let coarse = "call @ktime_get_coarse_ns\nmov %r0, 0\nexit";
+    for probe in [
+        BPF_PROG_TYPE_KPROBE,
+        BPF_PROG_TYPE_TRACEPOINT,
+        BPF_PROG_TYPE_PERF_EVENT,
+        BPF_PROG_TYPE_RAW_TRACEPOINT,
+    ] {
+        program(coarse)
+            .kind(hook(probe))
+            .refused(Code::HelperDenied, "cannot use helper bpf_ktime_get_coarse_ns");
+        let locked = "lddw %r1, @map 6\nmov %r0, 0\nexit";
+        program(locked).kind(hook(probe)).refused(Code::MapUse, "tracing progs cannot use bpf_spin_lock yet");
+    }
+    program(coarse).kind(hook(BPF_PROG_TYPE_XDP)).accepted();
+    // A scheduler has what every type has, no more.
+    program(coarse).refused(Code::HelperDenied, "cannot use helper bpf_ktime_get_coarse_ns");
+    let errno = |value| format!("mov %r1, {value}\ncall @set_retval\nmov %r0, 1\nexit");
+    let device = attached(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE);
+    program(&errno(-4095)).kind(device).accepted();
+    program(&errno(1)).kind(device).refused(Code::ArgType, "should have been in [-4095, 0]");
+    program(&errno(-4096)).kind(device).refused(Code::ArgType, "should have been in [-4095, 0]");
+}
