@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::{Done, workspace};
 
-/// Replays the named recordings, or all of ../shared/data/kernel-traces; an error if one matches to less than 99%.
-pub fn run(files: &[PathBuf], show: usize, verbose: bool) -> Result<Done> {
+/// Replays the named recordings, or all of ../shared/data/kernel-traces; an error if one matches to less than 99%. With `bpf` the
+/// schedulers' own objects run.
+pub fn run(files: &[PathBuf], bpf: bool, show: usize, verbose: bool) -> Result<Done> {
     let shared = workspace::root().join("../shared/data/kernel-traces");
     if files.is_empty() && !shared.is_dir() {
         return Ok(Done::Skipped(format!("no recordings in {}", shared.display())));
@@ -28,6 +29,9 @@ pub fn run(files: &[PathBuf], show: usize, verbose: bool) -> Result<Done> {
     command.args(["--", "--show", &show.to_string()]);
     if verbose {
         command.arg("--verbose");
+    }
+    if bpf {
+        command.arg("--bpf");
     }
     let status = command.args(files).status().context("cannot start cargo")?;
     match status.code() {

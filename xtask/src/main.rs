@@ -63,6 +63,9 @@ enum Chore {
     KernelReplay {
         /// Recordings, NAME.csv.zst; all of ../shared/data/kernel-traces if none is named
         files: Vec<std::path::PathBuf>,
+        /// Run the schedulers' own objects in our vm, and compare their kfunc calls too
+        #[arg(long)]
+        bpf: bool,
         /// How many divergences to show per recording
         #[arg(long, default_value_t = 1)]
         show: usize,
@@ -144,8 +147,10 @@ impl Chore {
         match self {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
             Chore::Schedulers { check } => schedulers::run(*check),
-            Chore::KernelReplay { files, show, verbose } => kernel_replay::run(files, *show, *verbose),
             Chore::VerifierTests { check, only } => verifier_tests::run(*check, only.as_deref()),
+            Chore::KernelReplay { files, bpf, show, verbose } => {
+                kernel_replay::run(files, *bpf, *show, *verbose)
+            }
             Chore::Model { seed, sequences, sim } => model::model(*seed, *sequences, *sim),
             Chore::Mutants { names, sequences, check } => model::mutants(names, *sequences, *check),
             Chore::Deny => deny::run(),

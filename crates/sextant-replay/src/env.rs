@@ -38,7 +38,7 @@ pub fn apply(s: &mut Sched, e: &Event, task: impl Fn(i32) -> Option<TaskId>, clo
         set_mask(s, p, e.num("mask"), e.int("nrc") as i32);
     }
     if e.get("mdis").is_some() {
-        s.tasks[p].migration_disabled = e.num("mdis") as u16;
+        set_migration_disabled(s, p, e.num("mdis") as u16);
     }
     if e.get("pf").is_some() {
         s.tasks[p].ts.flags().set(&*s.mem, e.num("pf") as u32);
@@ -51,6 +51,13 @@ fn set_clock(s: &mut Sched, cpu: u32, now: u64, clocked: &mut Vec<u32>) {
     }
     clocked.push(cpu);
     s.rqs[cpu as usize].clock = Ns(now);
+}
+
+/// Sets how often migration is disabled; what a running program has added to the visible count stays.
+pub fn set_migration_disabled(s: &mut Sched, p: TaskId, count: u16) {
+    let was = std::mem::replace(&mut s.tasks[p].migration_disabled, count);
+    let visible = s.tasks[p].ts.migration_disabled();
+    visible.set(&*s.mem, visible.get(&*s.mem).wrapping_sub(was).wrapping_add(count));
 }
 
 /// Sets the affinity.

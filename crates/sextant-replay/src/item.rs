@@ -148,6 +148,9 @@ impl Open {
     }
 }
 
+/// A callback of a timer goes on for less than this, interrupts in between included, ns.
+const CALLBACK_NS: i64 = 1_500_000;
+
 /// Cuts a recording into items, in the order in which they run.
 pub fn items(rec: &Recording) -> Vec<Item> {
     let mut open: Vec<Option<Open>> = (0..rec.cpus).map(|_| None).collect();
@@ -263,6 +266,24 @@ impl Queue {
             return Some(item.clone());
         }
         None
+    }
+
+    /// Takes the next item of a CPU that is a call of a kfunc by no op, if it is soon and `wanted`.
+    pub fn take_next_call(
+        &mut self,
+        rec: &Recording,
+        cpu: u32,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Option<Item> {
+        let now = rec.events[self.followed.checked_sub(1)?].t;
+        let head = |i: usize| &rec.events[self.items[i].head()];
+        let i = (self.first..self.items.len())
+            .take_while(|&i| head(i).t < now + 2 * CALLBACK_NS)
+            .filter(|&i| !self.done[i] && self.items[i].cpu == cpu && head(i).name.starts_with("k_"))
+            .min_by_key(|&i| self.items[i].head())
+            .filter(|&i| head(i).t < now + CALLBACK_NS && wanted(head(i)))?;
+        self.done[i] = true;
+        Some(self.items[i].clone())
     }
 
     /// Whether no item is under way behind event `at`.

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use sextant_replay::{Recording, Report, replay};
+use sextant_replay::object::has_object;
+use sextant_replay::{Recording, Report, replay, replay_live};
 
 /// Replays recordings of a real kernel's sched_ext class against ours; exit status 0 if every one matches to 99% or more
 #[derive(Parser)]
@@ -15,6 +16,13 @@ use sextant_replay::{Recording, Report, replay};
 struct Args {
     /// Recordings, NAME.csv.zst or NAME.csv; all of ../shared/data/kernel-traces if none is named
     files: Vec<PathBuf>,
+    /// Run the scheduler's own object instead of the recorded answers, and compare its kfunc calls too (scx_simple, scx_cpu0,
+    /// scx_central and scx_flatcg; others are left out)
+    #[arg(long)]
+    bpf: bool,
+    /// Where the objects are
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/kernel-examples/examples"))]
+    objects: PathBuf,
     /// How many divergences to show in full per recording
     #[arg(long, default_value_t = 1)]
     show: usize,
@@ -44,8 +52,9 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     for file in &files {
         let name = file.file_name().and_then(|n| n.to_str()).unwrap_or("?");
         let name = name.trim_end_matches(".zst").trim_end_matches(".csv");
-        let text = match replay_file(file) {
-            Ok(report) => {
+        let text = match replay_file(args, file) {
+            Ok(None) => continue,
+            Ok(Some(report)) => {
                 all_passed &= report.passed();
                 show(args, name, &report)
             }
@@ -77,14 +86,24 @@ fn show(args: &Args, name: &str, report: &Report) -> String {
     text
 }
 
-fn replay_file(file: &Path) -> anyhow::Result<Report> {
+/// None for a recording without an object, where objects run.
+fn replay_file(args: &Args, file: &Path) -> anyhow::Result<Option<Report>> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let rec = match std::str::from_utf8(&bytes) {
         Ok(text) => Recording::from_csv(text),
         Err(_) => Recording::from_zstd(&bytes),
     };
     let rec = rec.with_context(|| file.display().to_string())?;
-    replay(rec).with_context(|| file.display().to_string())
+    if !args.bpf {
+        return replay(rec).map(Some).with_context(|| file.display().to_string());
+    }
+    if !has_object(&rec.sched) {
+        return Ok(None);
+    }
+    let object = args.objects.join(format!("{}.bpf.o", rec.sched));
+    let bytes = std::fs::read(&object)
+        .with_context(|| format!("cannot read {}: run `cargo xtask kernel-examples`", object.display()))?;
+    replay_live(rec, &bytes).map(Some).with_context(|| file.display().to_string())
 }
 
 fn all_recordings() -> anyhow::Result<Vec<PathBuf>> {

@@ -5,8 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
-use sextant_abi::CpuId;
 use sextant_abi::types::{Cpumask, SCX_ENQ_DSQ_PRIQ};
+use sextant_abi::{CpuId, Ns};
 use sextant_sched::ops::{Op, Ops, OpsParams};
 use sextant_sched::{Sched, TaskId};
 
@@ -16,6 +16,10 @@ use crate::recording::{Event, Recording};
 use crate::replay::Replay;
 use crate::schedulers::Table;
 use crate::token::{Note, Token};
+
+/// What a kfunc causes before it returns.
+pub const CAUSED: &[&str] =
+    &["seldfl", "seldfl_ret", "idle_tac", "idle_pick", "kick", "reenq", "sched_ext_event"];
 
 /// Bits of enqueue flags that are the kernel's own.
 const INTERNAL: u64 = 0xff << 56;
@@ -29,11 +33,15 @@ pub struct Script {
     /// Events of the reaction.
     body: RefCell<Rc<[usize]>>,
     /// How many of them are behind us.
-    pos: Cell<usize>,
+    pub pos: Cell<usize>,
     /// Results of kfuncs.
     notes: RefCell<Vec<Note>>,
     /// Who runs the other CPUs meanwhile.
     driver: Weak<Replay>,
+    /// By CPU: when its runqueue's clock was brought up to date.
+    clocks: RefCell<BTreeMap<u32, Ns>>,
+    /// What the clock of a running program is behind `t`; None where no program runs.
+    pub clock: Option<i64>,
 }
 
 /// What is under way, put aside while another CPU's entry runs.
@@ -45,7 +53,7 @@ pub struct Saved {
 
 impl Script {
     /// Nothing under way.
-    pub fn new(rec: Rc<Recording>, driver: Weak<Replay>) -> Self {
+    pub fn new(rec: Rc<Recording>, driver: Weak<Replay>, clock: Option<i64>) -> Self {
         let body: Rc<[usize]> = Rc::new([]);
         Self {
             rec,
@@ -54,6 +62,8 @@ impl Script {
             pos: Cell::new(0),
             notes: RefCell::default(),
             driver,
+            clocks: RefCell::default(),
+            clock,
         }
     }
 
@@ -74,7 +84,38 @@ impl Script {
         *self.body.borrow_mut() = body.into();
         self.pos.set(0);
         self.notes.borrow_mut().clear();
+        if let Some(e) = self.at(0).filter(|e| !matches!(e.name.as_str(), "putp" | "setn")) {
+            self.clocks.borrow_mut().insert(e.cpu, self.time(e));
+        }
         self.sync(s, 0);
+    }
+
+    /// The time of an event as a program's clock shows it. Without a program time stands still: only the recording moves the
+    /// clocks of the runqueues.
+    pub fn time(&self, e: &Event) -> Ns {
+        self.clock.map_or(Ns::ZERO, |lag| Ns((e.t - lag).max(0) as u64))
+    }
+
+    /// When the clock of the executing CPU's runqueue was brought up to date: when the entry under way began, or the first of those that
+    /// a context switch consists of.
+    pub fn clock_at(&self, s: &Sched) -> Ns {
+        self.clocks.borrow().get(&s.this_cpu.0).copied().unwrap_or(s.now)
+    }
+
+    /// Who runs the other CPUs.
+    pub fn driver(&self) -> Option<Rc<Replay>> {
+        self.driver.upgrade()
+    }
+
+    /// The events of the reaction.
+    pub fn body(&self) -> Rc<[usize]> {
+        self.body.borrow().clone()
+    }
+
+    /// More events belong to the reaction than were thought to.
+    pub fn extend(&self, more: &[usize]) {
+        let all: Rc<[usize]> = self.body.borrow().iter().chain(more).copied().collect();
+        *self.body.borrow_mut() = all;
     }
 
     /// It is over; the kfuncs' results.
@@ -87,12 +128,12 @@ impl Script {
         self.tasks.borrow().get(&pid).copied()
     }
 
-    fn at(&self, k: usize) -> Option<&Event> {
+    pub fn at(&self, k: usize) -> Option<&Event> {
         self.body.borrow().get(k).map(|&i| &self.rec.events[i])
     }
 
     /// Gives the class what the core knows in the events from `from` to the next op or kfunc.
-    fn sync(&self, s: &mut Sched, from: usize) {
+    pub fn sync(&self, s: &mut Sched, from: usize) {
         self.let_others(s, from);
         let mut clocked = Vec::new();
         for k in from.. {
@@ -123,13 +164,13 @@ impl Script {
         name.starts_with("op_") || name.starts_with("k_")
     }
 
-    fn note(&self, s: &Sched, kind: &str, what: String) {
+    pub fn note(&self, s: &Sched, kind: &str, what: String) {
         let at = (s.events.len(), s.probes.as_ref().map_or(0, Vec::len));
         self.notes.borrow_mut().push((at.0, at.1, Token::new(kind, what)));
     }
 
-    /// Plays an op: finds its event, repeats its kfuncs. The event, if there is one.
-    fn op(&self, s: &mut Sched, name: &str, subject: Option<TaskId>) -> Option<&Event> {
+    /// An op is called: goes to its event and gives the class what the core knows there. The event, if there is one.
+    pub fn enter(&self, s: &mut Sched, name: &str, subject: Option<TaskId>) -> Option<&Event> {
         let pid = subject.map(|p| s.tasks[p].ts.pid().get(&*s.mem));
         let matches =
             |e: &Event| e.name == name && (pid.is_none() || e.pid() == pid || e.get("pid").is_none());
@@ -137,6 +178,13 @@ impl Script {
         let (k, event) = found?;
         self.pos.set(k + 1);
         self.sync(s, k);
+        s.now = self.time(event);
+        Some(event)
+    }
+
+    /// Plays an op: finds its event, repeats its kfuncs. The event, if there is one.
+    fn op(&self, s: &mut Sched, name: &str, subject: Option<TaskId>) -> Option<&Event> {
+        let event = self.enter(s, name, subject)?;
         if name == "op_dispatch" {
             self.dispatch_kfuncs(s)
         } else {
@@ -148,8 +196,6 @@ impl Script {
 
     /// The kfuncs of an op that moves no tasks between DSQs: they follow it, with what they cause in between.
     fn kfuncs(&self, s: &mut Sched, subject: Option<TaskId>) {
-        const CAUSED: &[&str] =
-            &["seldfl", "seldfl_ret", "idle_tac", "idle_pick", "kick", "reenq", "sched_ext_event"];
         let mut k = self.pos.get();
         while let Some(e) = self.at(k) {
             if e.name.starts_with("k_") {
@@ -205,10 +251,7 @@ impl Script {
             }
             ("k_seldfl", Some(p)) => {
                 let (ret, idle) = s.kf_scx_bpf_select_cpu_dfl(p, e.int("prev_cpu") as i32, e.num("wf"));
-                for search in (self.pos.get()..k).filter_map(|j| self.at(j)).filter(|e| e.name == "idle_pick")
-                {
-                    self.follow_pick(s, search);
-                }
+                self.follow_picks(s, k);
                 let what = format!("{} ret={ret} idle={}", text("pid"), u8::from(idle));
                 self.note(s, "k_seldfl", what);
             }
@@ -253,6 +296,13 @@ impl Script {
     fn follow_pick(&self, s: &mut Sched, e: &Event) {
         if e.int("ret") >= 0 {
             s.replay_set_distribute_prev(CpuId(e.cpu), e.num("ret") as u32);
+        }
+    }
+
+    /// The same for the searches of the call that ends with the `k`-th event.
+    pub fn follow_picks(&self, s: &mut Sched, k: usize) {
+        for search in (self.pos.get()..k).filter_map(|j| self.at(j)).filter(|e| e.name == "idle_pick") {
+            self.follow_pick(s, search);
         }
     }
 

@@ -142,6 +142,8 @@ pub struct Recording {
     pub opt: String,
     /// Ids of its cgroups below the root, ascending.
     pub cgroups: Vec<u64>,
+    /// What `now` is behind `t`, ns; 0 where the header does not say.
+    pub clock_lag: i64,
     /// Events in file order, a legal sequential order.
     pub events: Vec<Event>,
 }
@@ -164,6 +166,7 @@ impl Recording {
             sched: String::new(),
             opt: String::new(),
             cgroups: Vec::new(),
+            clock_lag: 0,
             events: Vec::new(),
         };
         for (i, line) in text.lines().enumerate() {
@@ -195,6 +198,9 @@ impl Recording {
                 self.cgroups.sort_unstable();
             }
             return;
+        }
+        if let Some((_, lag)) = line.strip_prefix("clock ").and_then(|l| l.rsplit_once("t-now=")) {
+            self.clock_lag = lag.trim().parse().unwrap_or(0);
         }
         if !line.starts_with("kernel ") {
             return;

@@ -21,11 +21,13 @@ use sextant_sched::cgroup::CgroupId;
 use sextant_sched::ext::events::EVENTS;
 use sextant_sched::ext::replay::DsqName;
 use sextant_sched::sched::{Config, Costs, new_kmem};
-use sextant_sched::{Sched, TaskAttr, TaskId};
+use sextant_sched::{Ops, Sched, TaskAttr, TaskId};
 
 use crate::env;
 use crate::item::{self, Item, Queue};
+use crate::live::{LiveOps, Watch};
 use crate::model::Model;
+use crate::object::{self, ObjectError};
 use crate::ops::{Script, TraceOps};
 use crate::recording::{Event, Recording};
 use crate::report::{Divergence, Report};
@@ -56,28 +58,54 @@ pub enum ReplayError {
     /// No address space for the kernel's memory.
     #[error("the host gives no memory for the emulated kernel (errno {0})")]
     Memory(i32),
+    /// The scheduler's object does not run.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
 }
 
 /// Replays a recording. A recording with holes leads the class where no kernel could be, so its checks may fail.
 pub fn replay(rec: Recording) -> Result<Report, ReplayError> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| run(rec))).unwrap_or_else(|panic| {
+    caught(|| run(rec, None))
+}
+
+/// Replays a recording with the scheduler's own object, an ELF file's bytes, instead of the recorded answers.
+pub fn replay_live(rec: Recording, object: &[u8]) -> Result<Report, ReplayError> {
+    caught(|| run(rec, Some(object)))
+}
+
+fn caught(run: impl FnOnce() -> Result<Report, ReplayError>) -> Result<Report, ReplayError> {
+    std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|t| t.to_string()));
         Err(ReplayError::Inconsistent(text.unwrap_or_default()))
     })
 }
 
-fn run(rec: Recording) -> Result<Report, ReplayError> {
+fn run(rec: Recording, object: Option<&[u8]>) -> Result<Report, ReplayError> {
     let table = schedulers::table(&rec).ok_or_else(|| ReplayError::Scheduler(rec.sched.clone()))?;
     let rec = Rc::new(rec);
     let cfg = Config { nr_cpus: rec.cpus, uptime: Ns::ZERO, hz: 250, costs: Costs::default() };
-    let mut s = Sched::new(cfg, new_kmem().map_err(ReplayError::Memory)?);
+    let loaded = object.map(|bytes| object::load(&rec, bytes)).transpose()?;
+    let mem = match &loaded {
+        Some((vm, _)) => vm.region(),
+        None => new_kmem().map_err(ReplayError::Memory)?,
+    };
+    let mut s = Sched::new(cfg, mem);
     s.replay_begin();
     let items = item::items(&rec);
     let r = Rc::new_cyclic(|this: &Weak<Replay>| {
-        let script = Rc::new(Script::new(rec.clone(), this.clone()));
+        let clock = loaded.is_some().then_some(rec.clock_lag);
+        let script = Rc::new(Script::new(rec.clone(), this.clone(), clock));
+        let live = loaded.map(|(_, bpf)| {
+            let watch = Rc::new(Watch::new(script.clone()));
+            Rc::new(LiveOps::new(bpf.with_watch(watch.clone()), watch))
+        });
         Replay {
-            ops: Rc::new(TraceOps::new(table, script.clone())),
+            ops: match &live {
+                Some(live) => live.clone(),
+                None => Rc::new(TraceOps::new(table, script.clone())),
+            },
+            live,
             script,
             queue: RefCell::new(Queue::new(&rec, items)),
             rec,
@@ -99,7 +127,9 @@ fn run(rec: Recording) -> Result<Report, ReplayError> {
 pub struct Replay {
     rec: Rc<Recording>,
     script: Rc<Script>,
-    ops: Rc<TraceOps>,
+    ops: Rc<dyn Ops>,
+    /// The scheduler's own object, if it runs.
+    live: Option<Rc<LiveOps>>,
     queue: RefCell<Queue>,
     model: RefCell<Model>,
     /// Between en_begin and en_end.
@@ -162,7 +192,7 @@ impl Replay {
     fn item(&self, s: &mut Sched, item: &Item) {
         let rec = self.rec.clone();
         let e = &rec.events[item.head()];
-        s.enter(CpuId(item.cpu), Ns::ZERO); // time stands still: only the recording moves the rq clocks
+        s.enter(CpuId(item.cpu), self.script.time(e));
         s.replay_drain();
         s.events.clear();
         let (before, foreign) = (s.replay_counters(), self.foreign.take());
@@ -175,7 +205,7 @@ impl Replay {
         let mut extra = self.feed(s, item, e);
         let after = s.replay_counters();
         let mine: Vec<i64> = self.foreign.get().iter().zip(&after).map(|(f, a)| a - f).collect();
-        let theirs = token::theirs(&rec, &item.body);
+        let theirs = token::theirs(&rec, &self.script.body(), self.live.is_some());
         let theirs = if core_decides(&e.name) { Vec::new() } else { theirs };
         let mut ours = token::ours(s, self.script.end());
         ours.append(&mut extra);
@@ -190,6 +220,16 @@ impl Replay {
             *sum += after[i] - before[i];
         }
         self.foreign.set(if e.name == "en_begin" { foreign } else { all });
+    }
+
+    /// What driver and policy share.
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+
+    /// Takes the next call by no op on a CPU, if it is soon and `wanted`.
+    pub fn take_call(&self, cpu: u32, wanted: impl Fn(&Event) -> bool) -> Option<Item> {
+        self.queue.borrow_mut().take_next_call(&self.rec, cpu, wanted)
     }
 
     fn record(&self, item: &Item, diff: Diff, theirs: Vec<Token>, lines: Vec<usize>, ours: Vec<Token>) {

@@ -46,12 +46,14 @@ fn pid(s: &Sched, p: TaskId) -> i32 {
 }
 
 /// The kernel's decisions among the events of a reaction.
-pub fn theirs(rec: &Recording, body: &[usize]) -> Vec<(Token, usize)> {
+pub fn theirs(rec: &Recording, body: &[usize], live: bool) -> Vec<(Token, usize)> {
     body.iter()
         .enumerate()
         .filter_map(|(k, &i)| {
             let rest = body[k + 1..].iter().map(|&j| &rec.events[j]);
-            their_token(&rec.events[i], rest).map(|token| (token, i))
+            let e = &rec.events[i];
+            let call = if live { kfunc_call(e) } else { None };
+            call.or_else(|| their_token(e, rest)).map(|token| (token, i))
         })
         .collect()
 }
@@ -136,6 +138,27 @@ fn their_token<'a>(e: &Event, mut rest: impl Iterator<Item = &'a Event>) -> Opti
         _ => return None,
     };
     Some(Token::new(kind, what))
+}
+
+/// A kfunc call by its arguments: compared where a program makes it, not where the recording's calls are repeated.
+fn kfunc_call(e: &Event) -> Option<Token> {
+    let s = |key: &str| e.get(key).unwrap_or("?");
+    let what = match e.name.as_str() {
+        "k_ins" => insert_call(e.pid(), e.dsq_id("id"), e.num("slice"), e.num("vtime"), e.num("fl")),
+        "k_kick" => format!("cpu={} fl={:#x}", s("cpu"), e.num("fl")),
+        "k_mkdsq" => format!("{:?} node={}", e.dsq_id("id"), s("node")),
+        "k_rmdsq" => format!("{:?}", e.dsq_id("id")),
+        "k_setslice" => format!("{} slice={}", s("pid"), e.num("slice")),
+        "k_setvt" => format!("{} vtime={}", s("pid"), e.num("vtime")),
+        _ => return None,
+    };
+    Some(Token::new(&e.name, what))
+}
+
+/// An insertion as a kfunc is asked for it.
+pub fn insert_call(pid: Option<i32>, dsq: DsqId, slice: u64, vtime: u64, flags: u64) -> String {
+    let pid = pid.map_or("?".to_string(), |pid| pid.to_string());
+    format!("{pid} to {dsq:?} slice={slice} vtime={vtime} fl={:#x}", shown(flags))
 }
 
 /// Numbers in one spelling.
@@ -267,6 +290,9 @@ pub fn counted(before: &[i64], after: &[i64]) -> Vec<Token> {
     let mut out = Vec::new();
     for ((name, b), a) in EVENTS.iter().zip(before).zip(after) {
         let name = name.strip_prefix("SCX_EV_").unwrap_or(name);
+        if name == "BYPASS_DURATION" {
+            continue; // ns; how long it lasted is not the class's doing
+        }
         out.extend((*b..*a).map(|_| Token::new("event", format!("{name} +1"))));
     }
     out

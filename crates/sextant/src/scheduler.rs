@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use anyhow::anyhow;
 use sextant_abi::ExitInfo;
-use sextant_abi::types::TaskStruct;
 use sextant_sched::Ops;
+use sextant_sched::bpf::vm_config;
 use sextant_sched::ext::EnableError;
 use sextant_sched::native::{Fifo, VtimeFair};
 use sextant_sim::{Outcome, SimConfig, Simulation, Workload};
-use sextant_vm::{Engine, Vm, VmConfig};
+use sextant_vm::{Engine, Vm};
 
 use crate::cli::{EngineArg, SimArgs};
 use crate::object::{self, How, Object};
@@ -105,17 +105,7 @@ pub fn engine(args: &SimArgs) -> Result<Engine, Failure> {
 
 /// Memory and programs of a machine with that many CPUs.
 pub fn vm(nr_cpus: u32, engine: Engine, sanitize: bool) -> Result<Vm, Failure> {
-    let scx = TaskStruct::at(0).scx();
-    let config = VmConfig {
-        nr_cpus,
-        engine,
-        sanitize,
-        task_size: TaskStruct::SIZE,
-        task_writable: [(scx.slice().addr(), 8), (scx.dsq_vtime().addr(), 8), (scx.disallow().addr(), 1)]
-            .map(|(offset, len)| (offset as u32, len))
-            .to_vec(),
-    };
-    Vm::new(config)
+    Vm::new(vm_config(nr_cpus, engine, sanitize))
         .map_err(|e| Failure::usage(format!("cannot reserve address space for the simulated kernel: {e}")))
 }
 

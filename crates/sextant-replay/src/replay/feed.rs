@@ -15,6 +15,9 @@ use crate::item::Item;
 use crate::recording::Event;
 use crate::token::Token;
 
+/// Recordings have a handful of cgroups, with small ids.
+const MAX_CGROUP_ID: u64 = 10_000;
+
 impl Replay {
     /// Calls the class's entry for an input. Returns decisions that show only in its result.
     pub(super) fn feed(&self, s: &mut Sched, item: &Item, e: &Event) -> Vec<Token> {
@@ -77,6 +80,11 @@ impl Replay {
                 s.tasks[p].ts.__state().set(&*s.mem, TASK_DEAD);
                 s.tasks[p].ts.on_cpu().set(&*s.mem, 0);
                 s.sched_ext_dead(p);
+            }
+            (name, _) if name.starts_with("k_") && self.live.is_some() => {
+                if let Some(live) = &self.live {
+                    live.fire_timer(s, item.cpu);
+                }
             }
             (name, _) if name.starts_with("k_") => {
                 let script = self.script.clone();
@@ -268,7 +276,7 @@ impl Replay {
         ts.comm().set_str(&*mem, e.get("comm").unwrap_or_default());
         env::set_mask(s, p, e.num("mask"), e.int("nrc") as i32);
         s.tasks[p].cpu = CpuId(e.num("tcpu") as u32);
-        s.tasks[p].migration_disabled = e.num("mdis") as u16;
+        env::set_migration_disabled(s, p, e.num("mdis") as u16);
         if let Some(class) = e.get("cls").and_then(env::class) {
             self.set_class(s, e, p, class);
         }
@@ -283,13 +291,17 @@ impl Replay {
         self.cgroups.borrow().get(&id).copied()
     }
 
-    /// The cgroups of the recording, under its ids.
+    /// The cgroups of the recording, with its ids: those in between are made and removed, for ids are given out in order.
     pub(super) fn make_cgroups(&self, s: &mut Sched) {
         let mut cgroups = BTreeMap::from([(1, CgroupId::ROOT)]);
-        for &id in &self.rec.cgroups {
-            if let Ok(cgroup) = s.cgroup_mkdir(&format!("/{id}")) {
-                s.cgroups[cgroup].cgrp.kn().deref(&*s.mem).id().set(&*s.mem, id);
-                cgroups.insert(id, cgroup);
+        for &id in self.rec.cgroups.iter().filter(|&&id| id <= MAX_CGROUP_ID) {
+            while let Ok(cgroup) = s.cgroup_mkdir(&format!("/{id}")) {
+                if s.cgroups[cgroup].cgrp.kn().deref(&*s.mem).id().get(&*s.mem) >= id {
+                    cgroups.insert(id, cgroup);
+                    break;
+                }
+                // It has neither tasks nor children.
+                let _ = s.cgroup_rmdir(cgroup);
             }
         }
         *self.cgroups.borrow_mut() = cgroups;

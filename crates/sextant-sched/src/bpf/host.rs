@@ -1,6 +1,6 @@
 //! The kernel around a running program, as the vm asks for it.
 
-use sextant_abi::tables::KFUNCS;
+use sextant_abi::tables::{KFUNCS, KfuncId};
 use sextant_abi::{CpuId, Ns};
 use sextant_vm::{Host, Trap, Vm};
 
@@ -59,10 +59,15 @@ impl Host for KernelHost<'_> {
         self.settle(vm.insns());
         self.s.charge(self.s.cfg.costs.kfunc_ns);
         let name = KFUNCS.get(id as usize).map_or("unknown kfunc", |kfunc| kfunc.name);
-        match self.ops.handlers.get(id as usize).copied().flatten() {
-            Some(handler) => handler(&mut Call { s: self.s, ops: self.ops, vm, args, name }),
-            None => Err(Trap::kfunc(format!("{name}: not implemented"))),
+        let Some(handler) = self.ops.handlers.get(id as usize).copied().flatten() else {
+            return Err(Trap::kfunc(format!("{name}: not implemented")));
+        };
+        let watch = self.ops.watch.as_deref().zip(KfuncId::from_index(id));
+        if let Some((watch, kfunc)) = watch {
+            watch.before(self.s, kfunc, args);
         }
+        let ret = handler(&mut Call { s: self.s, ops: self.ops, vm, args, name })?;
+        Ok(watch.map_or(ret, |(watch, kfunc)| watch.after(self.s, kfunc, args, ret)))
     }
 
     fn core_kfunc(&mut self, insns: u64) {

@@ -17,9 +17,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sextant_abi::tables::{KFUNCS, KfuncId, Op};
-use sextant_abi::types::BpfCpumask;
+use sextant_abi::types::{BpfCpumask, TaskStruct};
 use sextant_abi::{CpuMaskBits, Mem, ObjKind};
-use sextant_vm::{Mark, ProgId, Vm};
+use sextant_vm::{Engine, Mark, ProgId, Vm, VmConfig};
 
 use crate::ops::OpsParams;
 use crate::sched::{Request, Sched, TimerId};
@@ -42,6 +42,27 @@ pub struct SetupRun {
     pub ctx: Vec<u8>,
     /// What it has to return.
     pub returns: i32,
+}
+
+/// A vm for a machine of so many CPUs, with the kernel objects that are ours and the fields of them that a scheduler may write.
+pub fn vm_config(nr_cpus: u32, engine: Engine, sanitize: bool) -> VmConfig {
+    let scx = TaskStruct::at(0).scx();
+    let writable = [(scx.slice().addr(), 8), (scx.dsq_vtime().addr(), 8), (scx.disallow().addr(), 1)];
+    VmConfig {
+        nr_cpus,
+        engine,
+        sanitize,
+        task_size: TaskStruct::SIZE,
+        task_writable: writable.map(|(offset, len)| (offset as u32, len)).to_vec(),
+    }
+}
+
+/// Sees every call of a kernel function, and has the last word on its result.
+pub trait KfuncWatch {
+    /// `kfunc` is about to be called with these registers.
+    fn before(&self, s: &mut Sched, kfunc: KfuncId, args: [u64; 5]);
+    /// It has returned `ret`: what the program gets instead, or the same.
+    fn after(&self, s: &mut Sched, kfunc: KfuncId, args: [u64; 5], ret: u64) -> u64;
 }
 
 /// A loaded scheduler: its programs in a vm.
@@ -67,6 +88,7 @@ pub struct BpfOps {
     ps_left: Cell<u64>,
     /// Its maps and programs: those that came to the vm between two moments.
     objects: Option<(Mark, Mark)>,
+    watch: Option<Rc<dyn KfuncWatch>>,
 }
 
 impl BpfOps {
@@ -92,6 +114,7 @@ impl BpfOps {
             distribute_next: Cell::new(0),
             ps_left: Cell::new(0),
             objects: None,
+            watch: None,
         }
     }
 
@@ -116,6 +139,12 @@ impl BpfOps {
     /// Says what came to the vm with it, to be freed when it is released.
     pub fn with_objects(mut self, objects: (Mark, Mark)) -> Self {
         self.objects = Some(objects);
+        self
+    }
+
+    /// Has its calls of kernel functions watched.
+    pub fn with_watch(mut self, watch: Rc<dyn KfuncWatch>) -> Self {
+        self.watch = Some(watch);
         self
     }
 
