@@ -27,7 +27,7 @@ pub enum ObjectError {
         /// Scheduler.
         name: String,
         /// Why.
-        error: LoadError,
+        error: Box<LoadError>,
     },
     /// No address space for the kernel's memory.
     #[error("the host gives no memory for the emulated kernel (errno {0})")]
@@ -61,7 +61,7 @@ fn settings(sched: &str, opt: &str, cpus: u32) -> Option<Vec<(&'static str, Stri
 pub fn load(rec: &Recording, bytes: &[u8]) -> Result<(Rc<Vm>, BpfOps), ObjectError> {
     let settings = settings(&rec.sched, &rec.opt, rec.cpus);
     let settings = settings.ok_or_else(|| ObjectError::Scheduler(rec.sched.clone()))?;
-    let failed = |error| ObjectError::Load { name: rec.sched.clone(), error };
+    let failed = |error: LoadError| ObjectError::Load { name: rec.sched.clone(), error: error.into() };
     let options = OpenOptions {
         name: rec.sched.clone(),
         ops: None,
