@@ -24,6 +24,12 @@ pub struct OpsParams {
     pub exit_dump_len: u32,
     /// `hotplug_seq`, 0 for none expected.
     pub hotplug_seq: u64,
+    /// `struct sched_ext_ops_cid`: CPUs are cids to the ops.
+    pub cid_form: bool,
+    /// `cid_shard_size`, 0 for the default of 24.
+    pub cid_shard_size: u32,
+    /// `sub_cgroup_id`: above 1, a sub-scheduler of that cgroup.
+    pub sub_cgroup_id: u64,
     /// The object references `scx_bpf_switch_all` (pre-6.9 convention): attach as if SCX_OPS_SWITCH_PARTIAL were set;
     /// calling the kfunc in ops.init lifts that.
     pub calls_switch_all: bool,
@@ -40,6 +46,11 @@ pub trait Ops {
     fn params(&self) -> OpsParams;
     /// Whether an op is implemented.
     fn has(&self, op: Op) -> bool;
+
+    /// Refuses what only the policy can see to be unfit, before anything is done.
+    fn check(&self) -> Result<(), EnableError> {
+        Ok(())
+    }
 
     /// `bpf_scx_reg` is entered: programs attached to that function run, and before it those of a setup, which may refuse the
     /// attach. Before `init`, and nothing is attached yet.
@@ -132,6 +143,16 @@ pub trait Ops {
     fn cpu_online(&self, s: &mut Sched, cpu: CpuId) {}
     /// ops.cpu_offline
     fn cpu_offline(&self, s: &mut Sched, cpu: CpuId) {}
+    /// What it keeps in its programs' arena is made (`scx_alloc_kern_arena_objs`), before ops.init; -errno ends the load.
+    fn alloc_arena_objs(&self, s: &mut Sched) -> Result<(), i32> {
+        Ok(())
+    }
+    /// The active CPUs have changed.
+    fn active_changed(&self, s: &Sched) {}
+    /// ops.init_cids: 0 or -errno.
+    fn init_cids(&self, s: &mut Sched) -> i32 {
+        0
+    }
     /// ops.init: 0 or -errno.
     fn init(&self, s: &mut Sched) -> i32 {
         0

@@ -520,6 +520,8 @@ fn read_ops(kernel: &Kernel, table: &OpsTable, btf: &Btf, facts: &Facts) -> Resu
         timeout_ms: int("timeout_ms") as u32,
         exit_dump_len: int("exit_dump_len") as u32,
         hotplug_seq: int("hotplug_seq"),
+        cid_shard_size: int("cid_shard_size") as u32,
+        sub_cgroup_id: int("sub_cgroup_id"),
         progs: by_op,
         members: progs,
         calls_switch_all: refers && globals::refers_to_kfunc(btf, switch_all),

@@ -51,6 +51,10 @@ pub struct LoadedOps {
     pub exit_dump_len: u32,
     /// `hotplug_seq`
     pub hotplug_seq: u64,
+    /// `cid_shard_size`
+    pub cid_shard_size: u32,
+    /// `sub_cgroup_id`
+    pub sub_cgroup_id: u64,
     /// Programs by op.
     pub progs: BTreeMap<Op, ProgId>,
     /// Programs by member name, ops unknown to the table included.

@@ -32,4 +32,4 @@ pub use kfunc::is_core_kfunc;
 pub use map::{DroppedKptr, MapId, MapSpec, SpecialField};
 pub use region::{Access, Region, RegionConfig};
 pub use unload::Mark;
-pub use vm::{INSN_BUDGET, ProgId, Run, Vm, VmConfig};
+pub use vm::{ArenaPages, INSN_BUDGET, ProgId, Run, Vm, VmConfig};

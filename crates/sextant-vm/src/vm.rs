@@ -13,7 +13,7 @@ use crate::arena::ArenaUse;
 use crate::decode::{self, Prog};
 use crate::error::TrapKind;
 use crate::exec::{Exec, STACK_BLOCK};
-use crate::map::{DroppedKptr, KeyAt, Map, MapId, Timers};
+use crate::map::{DroppedKptr, KeyAt, Kind, Map, MapId, Timers};
 use crate::owned::Owned;
 use crate::region::{Region, RegionConfig, Zone};
 use crate::{Engine, Errno, Host, Trap};
@@ -79,6 +79,15 @@ pub struct Vm {
     pub(crate) insns: Cell<u64>,
     pub(crate) left: Cell<u64>,
     budget: Cell<u64>,
+}
+
+/// Pages in an arena: the same bytes by two addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArenaPages {
+    /// User address, as programs exchange it.
+    pub user: u64,
+    /// BPF address, as the kernel side accesses it.
+    pub kern: u64,
 }
 
 impl Vm {
@@ -161,6 +170,22 @@ impl Vm {
             Reloc::Map(id) | Reloc::MapValue(id, _) => self.map(MapId(id))?.arena_use(),
             _ => None,
         })
+    }
+
+    /// The arena a program uses: the address of its window.
+    pub fn prog_arena(&self, id: ProgId) -> Option<u64> {
+        Some(self.prog(id).ok()?.arena?.window)
+    }
+
+    /// `bpf_arena_alloc_pages_sleepable`: so many pages of the arena with that window; None when it has no room.
+    pub fn arena_alloc_pages(&self, window: u64, pages: u32) -> Option<ArenaPages> {
+        let maps = self.all_maps();
+        let arena = maps.iter().find_map(|map| match &map.kind {
+            Kind::Arena(arena) if arena.window == window => Some(arena),
+            _ => None,
+        })?;
+        let user = arena.alloc(0, pages)?;
+        Some(ArenaPages { user, kern: window | user & 0xffff_ffff })
     }
 
     /// Drops a program. A run that is under way ends normally.

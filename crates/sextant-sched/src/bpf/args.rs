@@ -4,7 +4,8 @@ use std::cell::Cell;
 
 use sextant_abi::exit::ExitInfo;
 use sextant_abi::types::{
-    ScxCgroupInitArgs, ScxCpuReleaseArgs, ScxDumpCtx, ScxExitInfo, ScxExitTaskArgs, ScxInitTaskArgs,
+    ScxCgroupInitArgs, ScxCpuReleaseArgs, ScxDumpCtx, ScxEnableArgs, ScxExitInfo, ScxExitTaskArgs,
+    ScxInitTaskArgs,
 };
 use sextant_abi::{Mem, ObjKind};
 
@@ -23,6 +24,7 @@ pub(super) struct Args {
     pub(super) exit_task: ScxExitTaskArgs,
     pub(super) cgroup_init: ScxCgroupInitArgs,
     pub(super) cpu_release: ScxCpuReleaseArgs,
+    pub(super) enable: ScxEnableArgs,
     dump: ScxDumpCtx,
     dump_reason: u64,
     /// Of the exit: where its four parts are, and the bytes of the dump.
@@ -37,6 +39,7 @@ impl Args {
             exit_task: ScxExitTaskArgs::at(alloc(ScxExitTaskArgs::SIZE)),
             cgroup_init: ScxCgroupInitArgs::at(alloc(ScxCgroupInitArgs::SIZE)),
             cpu_release: ScxCpuReleaseArgs::at(alloc(ScxCpuReleaseArgs::SIZE)),
+            enable: ScxEnableArgs::at(alloc(ScxEnableArgs::SIZE)),
             dump: ScxDumpCtx::at(alloc(ScxDumpCtx::SIZE)),
             dump_reason: alloc(REASON_LEN),
             exit: Cell::new(None),
@@ -87,6 +90,7 @@ impl Args {
         free(self.exit_task.addr(), ScxExitTaskArgs::SIZE);
         free(self.cgroup_init.addr(), ScxCgroupInitArgs::SIZE);
         free(self.cpu_release.addr(), ScxCpuReleaseArgs::SIZE);
+        free(self.enable.addr(), ScxEnableArgs::SIZE);
         free(self.dump.addr(), ScxDumpCtx::SIZE);
         free(self.dump_reason, REASON_LEN);
         if let Some(([ei, reason, msg, dump], dump_len)) = self.exit.take() {

@@ -8,6 +8,7 @@
 
 mod args;
 mod call;
+mod cmask;
 mod host;
 mod kfunc;
 mod ops;
@@ -86,6 +87,8 @@ pub struct BpfOps {
     distribute_next: Cell<u32>,
     /// Picoseconds of instructions not yet charged as whole nanoseconds.
     ps_left: Cell<u64>,
+    /// In its arena, in the cid form.
+    cmasks: Cell<Option<cmask::Cmasks>>,
     /// Its maps and programs: those that came to the vm between two moments.
     objects: Option<(Mark, Mark)>,
     watch: Option<Rc<dyn KfuncWatch>>,
@@ -113,6 +116,7 @@ impl BpfOps {
             cpumasks: RefCell::default(),
             distribute_next: Cell::new(0),
             ps_left: Cell::new(0),
+            cmasks: Cell::new(None),
             objects: None,
             watch: None,
         }

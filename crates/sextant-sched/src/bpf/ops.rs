@@ -63,6 +63,17 @@ impl BpfOps {
         }
     }
 
+    /// How the ops name a CPU.
+    fn cpu_arg(&self, s: &Sched, cpu: CpuId) -> u64 {
+        if self.params.cid_form { s.cid_of(cpu) as u64 } else { cpu.0.into() }
+    }
+
+    /// The task's affinity as the ops see it.
+    fn mask_arg(&self, s: &Sched, p: TaskId) -> u64 {
+        let cpus = s.tasks[p].ts.cpus(&*s.mem);
+        if self.params.cid_form { self.scratch_cmask(s, cpus) } else { cpus.addr() }
+    }
+
     fn addr(&self, s: &Sched, p: TaskId) -> u64 {
         s.tasks[p].ts.addr()
     }
@@ -134,7 +145,9 @@ impl Ops for BpfOps {
 
     fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {
         let p = self.addr(s, p);
-        self.call(s, Op::SelectCpu, &[p, prev_cpu.0.into(), wake_flags]) as i32
+        let prev = self.cpu_arg(s, prev_cpu);
+        let cpu = self.call(s, Op::SelectCpu, &[p, prev, wake_flags]) as i32;
+        if self.params.cid_form { s.kf_scx_bpf_cid_to_cpu(cpu) } else { cpu }
     }
 
     fn enqueue(&self, s: &mut Sched, p: TaskId, enq_flags: u64) {
@@ -149,7 +162,7 @@ impl Ops for BpfOps {
 
     fn dispatch(&self, s: &mut Sched, cpu: CpuId, prev: Option<TaskId>) {
         let prev = prev.map_or(0, |p| self.addr(s, p));
-        self.call(s, Op::Dispatch, &[cpu.0.into(), prev]);
+        self.call(s, Op::Dispatch, &[self.cpu_arg(s, cpu), prev]);
     }
 
     fn tick(&self, s: &mut Sched, p: TaskId) {
@@ -193,13 +206,13 @@ impl Ops for BpfOps {
     }
 
     fn set_cpumask(&self, s: &mut Sched, p: TaskId) {
-        let mask = s.tasks[p].ts.cpus_ptr().get(&*s.mem);
+        let mask = self.mask_arg(s, p);
         let p = self.addr(s, p);
         self.call(s, Op::SetCpumask, &[p, mask]);
     }
 
     fn update_idle(&self, s: &mut Sched, cpu: CpuId, idle: bool) {
-        self.call(s, Op::UpdateIdle, &[cpu.0.into(), idle.into()]);
+        self.call(s, Op::UpdateIdle, &[self.cpu_arg(s, cpu), idle.into()]);
     }
 
     fn cpu_acquire(&self, s: &mut Sched, cpu: CpuId) {
@@ -229,8 +242,14 @@ impl Ops for BpfOps {
     }
 
     fn enable(&self, s: &mut Sched, p: TaskId) {
-        let p = self.addr(s, p);
-        self.call(s, Op::Enable, &[p]);
+        let (args, addr) = (self.args.enable, self.addr(s, p));
+        if !self.params.cid_form {
+            self.call(s, Op::Enable, &[addr]);
+            return;
+        }
+        let mask = self.mask_arg(s, p);
+        args.cmask_arena_addr().set(&*s.mem, mask);
+        self.call(s, Op::Enable, &[addr, args.addr()]);
     }
 
     fn disable(&self, s: &mut Sched, p: TaskId) {
@@ -245,7 +264,7 @@ impl Ops for BpfOps {
 
     fn dump_cpu(&self, s: &mut Sched, cpu: CpuId, idle: bool) {
         let ctx = self.args.dump_ctx(s);
-        self.call(s, Op::DumpCpu, &[ctx, cpu.0.into(), idle.into()]);
+        self.call(s, Op::DumpCpu, &[ctx, self.cpu_arg(s, cpu), idle.into()]);
     }
 
     fn dump_task(&self, s: &mut Sched, p: TaskId) {
@@ -302,11 +321,27 @@ impl Ops for BpfOps {
     }
 
     fn cpu_online(&self, s: &mut Sched, cpu: CpuId) {
-        self.call(s, Op::CpuOnline, &[cpu.0.into()]);
+        self.call(s, Op::CpuOnline, &[self.cpu_arg(s, cpu)]);
     }
 
     fn cpu_offline(&self, s: &mut Sched, cpu: CpuId) {
-        self.call(s, Op::CpuOffline, &[cpu.0.into()]);
+        self.call(s, Op::CpuOffline, &[self.cpu_arg(s, cpu)]);
+    }
+
+    fn check(&self) -> Result<(), EnableError> {
+        if self.params.cid_form { self.cid_arena().map(|_| ()) } else { Ok(()) }
+    }
+
+    fn alloc_arena_objs(&self, s: &mut Sched) -> Result<(), i32> {
+        self.alloc_cmasks(s)
+    }
+
+    fn active_changed(&self, s: &Sched) {
+        self.fill_online(s);
+    }
+
+    fn init_cids(&self, s: &mut Sched) -> i32 {
+        self.call(s, Op::InitCids, &[]) as i32
     }
 
     fn init(&self, s: &mut Sched) -> i32 {

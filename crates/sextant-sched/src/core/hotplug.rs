@@ -118,6 +118,9 @@ impl Sched {
         if self.ext.ops.is_none() || self.ext.dead {
             return;
         }
+        if let Some(ops) = self.ext.ops.clone() {
+            ops.active_changed(self);
+        }
         if self.ext.enabled {
             self.update_selcpu_topology(self.idle_per_node());
         }

@@ -110,6 +110,12 @@ impl Sched {
         self.call_op(Op::Yield, ctx, [0; 2], |o, s| o.yield_(s, from, to)).unwrap_or(false)
     }
 
+    /// `cpu` is that of the second task in the kernel's order of arguments.
+    pub(crate) fn op_core_sched_before(&mut self, a: TaskId, b: TaskId, cpu: CpuId) -> bool {
+        let ctx = OpCtx { subject: Some(a), kf_tasks: [Some(a), Some(b)], ..Self::on_rq(cpu) };
+        self.call_op(Op::CoreSchedBefore, ctx, [0; 2], |o, s| o.core_sched_before(s, a, b)).unwrap_or(false)
+    }
+
     pub(crate) fn op_set_weight(&mut self, p: TaskId, weight: u32) {
         if self.ext.has(Op::SetWeight) {
             let ctx = Self::on_task(self.tasks[p].cpu, p);
@@ -235,6 +241,10 @@ impl Sched {
 
     pub(crate) fn op_cpu_offline(&mut self, cpu: CpuId) {
         self.call_op(Op::CpuOffline, OpCtx::default(), [u64::from(cpu.0), 0], |o, s| o.cpu_offline(s, cpu));
+    }
+
+    pub(crate) fn op_init_cids(&mut self) -> i32 {
+        self.call_op(Op::InitCids, OpCtx::default(), [0; 2], |o, s| o.init_cids(s)).unwrap_or(0)
     }
 
     pub(crate) fn op_init(&mut self) -> i32 {

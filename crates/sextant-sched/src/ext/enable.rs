@@ -9,6 +9,7 @@ use sextant_abi::exit::ExitKind;
 use sextant_abi::types::*;
 
 use super::EnableState;
+use super::cid::CidTable;
 use super::events::EventId;
 use super::rq::{DdspSubject, RqFlags};
 use crate::core::flags::*;
@@ -30,6 +31,20 @@ pub enum EnableError {
     /// EINVAL
     #[error("ops.name {0:?} must be 1 to 127 characters of [A-Za-z0-9_.]")]
     Name(String),
+    /// EINVAL
+    #[error("cid-form scheduler must use a BPF arena map")]
+    NoArena,
+    /// EINVAL
+    #[error("cid-form scheduler uses multiple arena maps")]
+    Arenas,
+    /// ENODEV
+    #[error("a sub-scheduler (ops.sub_cgroup_id {0}) needs a loaded scheduler above it")]
+    NoParent(u64),
+    /// EOPNOTSUPP
+    #[error(
+        "sub-schedulers (ops.sub_cgroup_id {0}) are not supported: load it on its own, with sub_cgroup_id 0"
+    )]
+    Sub(u64),
     /// E2BIG
     #[error("ops.timeout_ms {0} is more than 30000")]
     Timeout(u32),
@@ -46,7 +61,13 @@ impl EnableError {
     pub fn errno(&self) -> i32 {
         match self {
             EnableError::Busy => 16,
-            EnableError::Flags(_) | EnableError::Name(_) | EnableError::Setup(_) => 22,
+            EnableError::Flags(_)
+            | EnableError::Name(_)
+            | EnableError::Setup(_)
+            | EnableError::NoArena
+            | EnableError::Arenas => 22,
+            EnableError::NoParent(_) => 19,
+            EnableError::Sub(_) => 95,
             EnableError::Timeout(_) | EnableError::MaxBatch(_) => 7,
         }
     }
@@ -86,6 +107,11 @@ impl Sched {
     pub fn scx_enable(&mut self, ops: Rc<dyn Ops>) -> Result<(), EnableError> {
         let params = ops.params();
         check_ops_params(&params, self.cfg.hz)?;
+        ops.check()?;
+        if params.sub_cgroup_id > 1 {
+            let loaded = self.ext.enabled;
+            return Err(if loaded { EnableError::Sub } else { EnableError::NoParent }(params.sub_cgroup_id));
+        }
         if self.ext.state != EnableState::Disabled {
             return Err(EnableError::Busy);
         }
@@ -115,6 +141,7 @@ impl Sched {
             e.flags |= SCX_OPS_SWITCH_PARTIAL;
         }
         e.name = params.name.clone();
+        e.cid_form = params.cid_form;
         e.max_batch =
             if params.dispatch_max_batch == 0 { SCX_DSP_DFL_MAX_BATCH } else { params.dispatch_max_batch };
         e.dump_len = if params.exit_dump_len == 0 { SCX_EXIT_DUMP_DFL_LEN } else { params.exit_dump_len };
@@ -142,13 +169,15 @@ impl Sched {
     fn scx_root_enable(&mut self, params: &OpsParams) -> Result<(), i32> {
         let ops = self.ext.ops.clone().ok_or(super::idle::EBUSY)?;
         self.scx_idle_enable(ops.has(Op::UpdateIdle));
+        self.build_cids(params.cid_shard_size);
+        if params.cid_form && ops.has(Op::InitCids) {
+            let ret = self.op_init_cids();
+            self.init_failed("init_cids", ret)?;
+        }
+        ops.alloc_arena_objs(self)?;
         if ops.has(Op::Init) {
             let ret = self.op_init();
-            if ret != 0 {
-                let ret = self.sanitize_err("init", ret);
-                self.scx_error(format!("ops.init() failed ({ret})"));
-                return Err(ret);
-            }
+            self.init_failed("init", ret)?;
             self.ext.exit_flags |= SCX_EFLAG_INITIALIZED;
         }
         self.check_hotplug_seq(params.hotplug_seq)?;
@@ -169,6 +198,16 @@ impl Sched {
         }
         self.scx_bypass(false);
         Ok(())
+    }
+
+    /// What ops.init or ops.init_cids returned.
+    fn init_failed(&mut self, op: &str, ret: i32) -> Result<(), i32> {
+        if ret == 0 {
+            return Ok(());
+        }
+        let ret = self.sanitize_err(op, ret);
+        self.scx_error(format!("ops.{op}() failed ({ret})"));
+        Err(ret)
     }
 
     fn set_enabled(&mut self, params: &OpsParams) {
@@ -203,7 +242,7 @@ impl Sched {
             && flags & SCX_OPS_KEEP_BUILTIN_IDLE == 0
         {
             "SCX_OPS_BUILTIN_IDLE_PER_NODE requires CPU idle selection enabled"
-        } else if ops.has(Op::SubAttach) || ops.has(Op::SubDetach) {
+        } else if !self.ext.cid_form && (ops.has(Op::SubAttach) || ops.has(Op::SubDetach)) {
             "sub_attach/sub_detach requires cid-form struct_ops"
         } else {
             return Ok(());
@@ -281,6 +320,7 @@ impl Sched {
             self.op_exit();
         }
         self.ext.dead = true;
+        self.ext.cids = CidTable::default();
         self.stop_watchdog();
         self.ext.ops = None;
         self.ext.dsqs.clear_user();

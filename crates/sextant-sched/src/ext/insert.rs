@@ -139,7 +139,7 @@ impl Sched {
             return self.ext.dsqs.local(rq);
         }
         if let Some(cpu) = id.local_on_cpu() {
-            return match self.scx_cpu_valid(cpu as i32, " in SCX_DSQ_LOCAL_ON dispatch verdict") {
+            return match self.scx_cpu_arg(cpu as i32, " in SCX_DSQ_LOCAL_ON dispatch verdict") {
                 Some(cpu) => self.ext.dsqs.local(cpu),
                 None => self.ext.dsqs.global(tcpu),
             };

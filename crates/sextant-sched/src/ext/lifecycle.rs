@@ -27,6 +27,7 @@ impl Sched {
         self.tasks[p].ext = ExtEntity::default();
         let now = self.jiffies();
         let tid = self.alloc_tid();
+        self.ext.tid_to_task.insert(tid, p);
         let (scx, mem) = (self.scx(p), &*self.mem);
         scx.sticky_cpu().set(mem, -1);
         scx.holding_cpu().set(mem, -1);
@@ -103,6 +104,9 @@ impl Sched {
     pub(super) fn scx_enable_task(&mut self, p: TaskId) {
         let weight = self.update_scx_weight(p);
         self.op_enable(p);
+        if self.ext.cid_form {
+            self.op_set_cpumask(p);
+        }
         self.op_set_weight(p, weight);
         self.set_scx_task_state(p, SCX_TASK_ENABLED);
     }
@@ -157,6 +161,8 @@ impl Sched {
 
     /// `sched_ext_dead`
     pub(super) fn do_sched_ext_dead(&mut self, p: TaskId) {
+        let tid = self.scx(p).tid().get(&*self.mem);
+        self.ext.tid_to_task.remove(&tid);
         if self.scx_task_state(p) != SCX_TASK_NONE {
             self.scx_disable_and_exit_task(p);
             self.set_scx_task_state(p, SCX_TASK_DEAD);
@@ -173,7 +179,9 @@ impl Sched {
     pub(super) fn do_switching_to_scx(&mut self, p: TaskId) {
         if !self.task_dead_and_done(p) {
             self.scx_enable_task(p);
-            self.op_set_cpumask(p);
+            if !self.ext.cid_form {
+                self.op_set_cpumask(p);
+            }
         }
     }
 

@@ -3,12 +3,15 @@
 //! One file per subject, functions named as in the kernel. An entry point is atomic, so what the kernel does under locks,
 //! with retries when a race is lost, is one step here; `ops_state` and qseq remain because nested ops can see them.
 //!
-//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: core-sched, sub-schedulers, the cid form.
+//! Mirrors kernel/sched/ext/{ext,idle}.c of 7.3. Left out: sub-schedulers, overriding
+//! cids.
 
 mod bypass;
 mod bypass_lb;
 mod call;
+pub(crate) mod cid;
 pub mod class;
+mod core_sched;
 mod dispatch;
 mod dsq;
 mod dump;
@@ -34,6 +37,7 @@ mod watchdog;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sextant_abi::exit::{ExitInfo, ExitKind};
@@ -45,6 +49,7 @@ pub use events::EventId;
 pub use kfunc::iter::DsqIter;
 
 use crate::ops::{Op, Ops};
+use crate::task::TaskId;
 use crate::topology::SelcpuTopology;
 
 /// `enum scx_enable_state`
@@ -109,6 +114,11 @@ pub struct Ext {
     pub(crate) selcpu: SelcpuTopology,
     /// Per CPU: what `any_and_distribute` gave last.
     pub(crate) distribute_prev: Vec<u32>,
+    /// Its ops table is of the cid form.
+    pub(crate) cid_form: bool,
+    pub(crate) cids: cid::CidTable,
+    /// Tasks by thread id (`scx_tid_hash`); only looked up.
+    pub(crate) tid_to_task: BTreeMap<u64, TaskId>,
     pub(crate) tids: Vec<lifecycle::TidChunk>,
     pub(crate) tid_cursor: u64,
     /// The scheduler has programs on the sched_switch tracepoint.
@@ -157,6 +167,9 @@ impl Ext {
             node_masks: Vec::new(),
             selcpu: SelcpuTopology::default(),
             distribute_prev: vec![0; nr_cpus as usize],
+            cid_form: false,
+            cids: cid::CidTable::default(),
+            tid_to_task: BTreeMap::new(),
             tids: vec![lifecycle::TidChunk::default(); nr_cpus as usize],
             tid_cursor: 1,
             traces_switch: false,

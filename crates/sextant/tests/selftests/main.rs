@@ -7,6 +7,7 @@
 //! The objects come from `cargo xtask kernel-examples`; without them each test says SKIPPED.
 
 mod attach;
+mod cid;
 mod custody;
 mod drive;
 mod dsq;

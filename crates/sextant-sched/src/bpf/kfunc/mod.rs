@@ -3,6 +3,7 @@
 //! One table per subject, by `KfuncId`; what no table names does not exist: it is not in our BTF, so a weak
 //! reference resolves to 0 and a strong one is reported by libbpf.
 
+mod cid;
 mod cpumask;
 mod dsq;
 mod idle;
@@ -22,6 +23,7 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
     let id = id.canonical();
     dsq::handler(id)
         .or_else(|| idle::handler(id))
+        .or_else(|| cid::handler(id))
         .or_else(|| task::handler(id))
         .or_else(|| cpumask::handler(id))
         .or_else(|| iter::handler(id))

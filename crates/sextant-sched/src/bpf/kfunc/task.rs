@@ -63,7 +63,6 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
         },
         KfuncId::bpf_cgroup_ancestor => cgroup_ancestor,
         KfuncId::bpf_task_under_cgroup => task_under_cgroup,
-        KfuncId::scx_bpf_tid_to_task => tid_to_task,
         // No cgroup v1 hierarchy is mounted.
         KfuncId::bpf_task_get_cgroup1 => |_| Ok(0),
         // An entry is atomic and one RCU section.
@@ -119,17 +118,6 @@ fn task_under_cgroup(c: &mut Call<'_>) -> Ret {
         at = c.s.cgroups[id].parent;
     }
     Ok(0)
-}
-
-/// A walk over the tasks where the kernel has a hash; 0 is nobody's.
-fn tid_to_task(c: &mut Call<'_>) -> Ret {
-    if c.s.ext.flags & sextant_abi::types::SCX_OPS_TID_TO_TASK == 0 {
-        c.s.kf_scx_bpf_error("scx_bpf_tid_to_task() called without SCX_OPS_TID_TO_TASK".into());
-        return Ok(0);
-    }
-    let (tid, mem) = (c.u64(0), c.mem());
-    let found = c.s.tasks.iter().find(|t| !t.dead && tid != 0 && t.ts.scx().tid().get(mem) == tid);
-    Ok(found.map_or(0, |t| t.ts.addr()))
 }
 
 fn events(c: &mut Call<'_>) -> Ret {

@@ -3,6 +3,7 @@
 use sextant_abi::types::*;
 use sextant_abi::{CpuId, Mem, Ns};
 
+use super::EINVAL;
 use crate::sched::Sched;
 use crate::task::TaskId;
 
@@ -82,18 +83,25 @@ impl Sched {
 
     /// `scx_bpf_cpuperf_set`: the target 0..=1024 of a CPU, kept.
     pub fn kf_scx_bpf_cpuperf_set(&mut self, cpu: i32, perf: u32) {
-        if !self.has_sched() {
-            return;
+        if self.has_sched() {
+            self.scx_cpuperf_set(cpu, perf);
         }
+    }
+
+    /// `scx_cpuperf_set`: 0, or -EINVAL and an error.
+    pub(super) fn scx_cpuperf_set(&mut self, cpu: i32, perf: u32) -> i32 {
         if perf > SCX_CPUPERF_ONE {
-            return self.scx_error(format!("Invalid cpuperf target {perf} for CPU {cpu}"));
+            self.scx_error(format!("Invalid cpuperf target {perf} for CPU {cpu}"));
+            return EINVAL;
         }
-        let Some(id) = self.scx_cpu_valid(cpu, "") else { return };
+        let Some(id) = self.scx_cpu_valid(cpu, "") else { return EINVAL };
         if self.ext.ctx.locked_rq.is_some_and(|locked| locked != id) {
-            return self.scx_error(format!("Invalid target CPU {cpu}"));
+            self.scx_error(format!("Invalid target CPU {cpu}"));
+            return EINVAL;
         }
         self.rqs[id.idx()].ext.cpuperf_target = perf;
         self.rq_struct(id).scx().cpuperf_target().set(&*self.mem, perf);
+        0
     }
 
     /// `scx_bpf_nr_cpu_ids`

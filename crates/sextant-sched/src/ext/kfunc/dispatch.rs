@@ -189,7 +189,7 @@ impl Sched {
             return self.local_nr(self.ext.ctx.locked_rq.unwrap_or(self.this_cpu)) as i32;
         }
         if let Some(cpu) = dsq.local_on_cpu() {
-            return self.scx_cpu_valid(cpu as i32, "").map_or(ENOENT, |cpu| self.local_nr(cpu) as i32);
+            return self.scx_cpu_arg(cpu as i32, "").map_or(ENOENT, |cpu| self.local_nr(cpu) as i32);
         }
         self.ext.dsqs.find_user(dsq).map_or(ENOENT, |idx| self.ext.dsqs[idx].nr as i32)
     }

@@ -3,6 +3,7 @@
 //!
 //! Without a scheduler, and after ops.exit, each behaves as the kernel's when it finds none.
 
+mod cid;
 mod cpu;
 mod dispatch;
 mod exit;

@@ -2,6 +2,8 @@
 
 mod bypass;
 mod cgroup;
+mod cid;
+mod core_sched;
 mod deadline;
 mod dsq;
 mod exits;
@@ -36,6 +38,7 @@ type SelectFn = dyn Fn(&mut Sched, TaskId, CpuId, u64) -> i32;
 type TaskFn = dyn Fn(&mut Sched, TaskId);
 type InitTaskFn = dyn Fn(&mut Sched, TaskId, bool) -> i32;
 type AskTaskFn = dyn Fn(&mut Sched, TaskId) -> i32;
+type OrderFn = dyn Fn(&mut Sched, TaskId, TaskId) -> bool;
 type CgroupFn = dyn Fn(&mut Sched, u64) -> i32;
 
 /// The DSQ that `Probe::queueing` uses.
@@ -54,6 +57,7 @@ pub(super) struct Probe {
     pub init_task: Box<InitTaskFn>,
     pub cgroup_init: Box<CgroupFn>,
     pub prep_move: Box<AskTaskFn>,
+    pub core_sched_before: Box<OrderFn>,
     pub init: Box<dyn Fn(&mut Sched) -> i32>,
     pub exits: RefCell<u32>,
 }
@@ -87,6 +91,7 @@ impl Probe {
             init_task: Box::new(|_, _, _| 0),
             cgroup_init: Box::new(|_, _| 0),
             prep_move: Box::new(|_, _| 0),
+            core_sched_before: Box::new(|_, _, _| false),
             init: Box::new(|s| s.kf_scx_bpf_create_dsq(Q, -1)),
             exits: RefCell::new(0),
         }
@@ -130,6 +135,9 @@ impl Ops for Probe {
     }
     fn cgroup_prep_move(&self, s: &mut Sched, p: TaskId, _from: u64, _to: u64) -> i32 {
         (self.prep_move)(s, p)
+    }
+    fn core_sched_before(&self, s: &mut Sched, a: TaskId, b: TaskId) -> bool {
+        (self.core_sched_before)(s, a, b)
     }
     fn init(&self, s: &mut Sched) -> i32 {
         (self.init)(s)
