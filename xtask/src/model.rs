@@ -18,9 +18,9 @@ use crate::{Done, run, workspace};
 struct Mutant {
     /// What is wrong with it.
     name: String,
-    /// Who has to catch it: `model` or a checker.
+    /// Who has to catch it: `model`, a checker, or `fuzz` (random programs).
     by: String,
-    /// Below crates/sextant-sched/src.
+    /// Below crates/sextant-sched/src; for `fuzz` below crates.
     file: PathBuf,
     /// Text that occurs once in it.
     find: String,
@@ -33,6 +33,7 @@ struct Table {
 }
 
 const SOURCES: &str = "crates/sextant-sched/src";
+const ALL_SOURCES: &str = "crates";
 
 /// Each watcher needs so many.
 const AT_LEAST: usize = 3;
@@ -116,16 +117,32 @@ enum Watcher<'a> {
     Model,
     /// All or one.
     Checkers(Option<&'a str>),
+    /// Random programs, as many as CI runs.
+    Fuzz,
 }
 
 impl Watcher<'_> {
     /// The test, up to the arguments of the test program.
     fn test(&self, tree: &Path) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(tree).args(["test", "--quiet", "--locked", "--no-default-features"]);
+        command.current_dir(tree);
+        if let Watcher::Fuzz = self {
+            command.args([
+                "test",
+                "--quiet",
+                "--locked",
+                "-p",
+                "sextant-fuzz",
+                "--test",
+                "short",
+                "break_no_rule",
+            ]);
+            return command;
+        }
+        command.args(["test", "--quiet", "--locked", "--no-default-features"]);
         match self {
             Watcher::Model => command.args(["-p", "sextant-sched", "--lib", "class_and_model_agree"]),
-            Watcher::Checkers(_) => command.args(["-p", "sextant-sim", "--test", "check"]),
+            _ => command.args(["-p", "sextant-sim", "--test", "check"]),
         };
         if let Watcher::Checkers(Some(only)) = self {
             command.env("SEXTANT_CHECK_ONLY", only);
@@ -138,6 +155,7 @@ impl Watcher<'_> {
         match self {
             Watcher::Model => "SEXTANT_MODEL",
             Watcher::Checkers(_) => "SEXTANT_CHECK",
+            Watcher::Fuzz => "SEXTANT_FUZZ",
         }
     }
 }
@@ -145,7 +163,8 @@ impl Watcher<'_> {
 impl Mutant {
     /// The file, sound and broken.
     fn mutated(&self, tree: &Path) -> Result<(PathBuf, String, String)> {
-        let path = tree.join(SOURCES).join(&self.file);
+        let sources = if self.by == "fuzz" { ALL_SOURCES } else { SOURCES };
+        let path = tree.join(sources).join(&self.file);
         let sound = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let nr = sound.matches(&self.find).count();
         if nr != 1 {
@@ -166,7 +185,11 @@ impl Mutant {
     }
 
     fn run(&self, tree: &Path, sequences: u64) -> Result<Option<String>> {
-        let watcher = if self.by == "model" { Watcher::Model } else { Watcher::Checkers(Some(&self.by)) };
+        let watcher = match self.by.as_str() {
+            "model" => Watcher::Model,
+            "fuzz" => Watcher::Fuzz,
+            checker => Watcher::Checkers(Some(checker)),
+        };
         let mut build = watcher.test(tree);
         self.environment(&mut build);
         run::output(build.arg("--no-run"))
@@ -183,8 +206,9 @@ impl Mutant {
         let mark = match watcher {
             Watcher::Model => "sequence ".to_owned(),
             Watcher::Checkers(_) => format!("caught: checker {}: ", self.by),
+            Watcher::Fuzz => "seed ".to_owned(),
         };
-        let seed = |line: &str| line.split("--seed ").nth(1)?.split(')').next().map(str::to_owned);
+        let seed = |line: &str| line.split("--seed ").nth(1)?.split([')', ' ']).next().map(str::to_owned);
         if out.status.success() || !said.lines().any(|line| line.starts_with(&mark)) {
             return Ok(None);
         }
