@@ -17,6 +17,7 @@ pub fn run(seed: u64, programs: Option<u64>, hours: Option<f64>, show: bool) -> 
         "--release",
         "-p",
         "sextant-fuzz",
+        "--no-default-features",
         "--",
         "--seed",
         &seed.to_string(),

@@ -126,23 +126,11 @@ impl Watcher<'_> {
     fn test(&self, tree: &Path) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(tree);
-        if let Watcher::Fuzz = self {
-            command.args([
-                "test",
-                "--quiet",
-                "--locked",
-                "-p",
-                "sextant-fuzz",
-                "--test",
-                "short",
-                "break_no_rule",
-            ]);
-            return command;
-        }
         command.args(["test", "--quiet", "--locked", "--no-default-features"]);
         match self {
             Watcher::Model => command.args(["-p", "sextant-sched", "--lib", "class_and_model_agree"]),
-            _ => command.args(["-p", "sextant-sim", "--test", "check"]),
+            Watcher::Fuzz => command.args(["-p", "sextant-fuzz", "--test", "short", "break_no_rule"]),
+            Watcher::Checkers(_) => command.args(["-p", "sextant-sim", "--test", "check"]),
         };
         if let Watcher::Checkers(Some(only)) = self {
             command.env("SEXTANT_CHECK_ONLY", only);

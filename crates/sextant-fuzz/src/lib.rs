@@ -17,6 +17,7 @@ pub mod piece;
 pub mod rng;
 pub mod run;
 pub mod shrink;
+pub mod target;
 pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,5 @@
 //! `sextant-fuzz [--programs N] [--hours H] [--seed S] [--show]`: random programs until one breaks a rule. `cargo xtask fuzz` builds
-//! and runs it.
+//! and runs it. `sextant-fuzz --corpus DIR` writes the good inputs of the targets for cargo-fuzz.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -12,10 +12,11 @@ struct Args {
     programs: Option<u64>,
     time: Option<Duration>,
     show: bool,
+    corpus: Option<String>,
 }
 
 fn args() -> Result<Args, String> {
-    let mut out = Args { seed: 1, programs: None, time: None, show: false };
+    let mut out = Args { seed: 1, programs: None, time: None, show: false, corpus: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -30,6 +31,7 @@ fn args() -> Result<Args, String> {
                 out.time = Some(time.map_err(|e| format!("{text}: {e}"))?);
             }
             "--show" => out.show = true,
+            "--corpus" => out.corpus = Some(value()?),
             _ => return Err(format!("unknown argument {arg}")),
         }
     }
@@ -46,6 +48,15 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(dir) = &args.corpus {
+        return match corpus(dir) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("sextant-fuzz: {dir}: {error}");
+                ExitCode::from(2)
+            }
+        };
+    }
     let start = Instant::now();
     let programs = args.programs.unwrap_or(if args.time.is_some() { u64::MAX } else { FULL });
     if args.show {
@@ -75,4 +86,23 @@ fn show(seed: u64) {
         Ok(accepted) => println!("accepted: {} instructions processed", accepted.insns_processed),
         Err(rejection) => println!("refused: {rejection}"),
     }
+}
+
+/// Good inputs as files, a directory for each target.
+#[cfg(feature = "uapi")]
+fn corpus(dir: &str) -> std::io::Result<()> {
+    for (target, inputs) in sextant_fuzz::target::seeds::all() {
+        let dir = std::path::Path::new(dir).join(target);
+        std::fs::create_dir_all(&dir)?;
+        for (nth, input) in inputs.iter().enumerate() {
+            std::fs::write(dir.join(format!("good-{nth}")), input)?;
+        }
+    }
+    Ok(())
+}
+
+/// The targets are not in this build.
+#[cfg(not(feature = "uapi"))]
+fn corpus(_: &str) -> std::io::Result<()> {
+    Err(std::io::Error::other("built without the targets"))
 }

@@ -30,6 +30,7 @@ pub mod load;
 pub mod loaded;
 pub mod ops_table;
 mod print;
+pub mod script;
 mod user;
 
 pub use errno::Errno;

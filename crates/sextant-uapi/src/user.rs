@@ -1,17 +1,42 @@
 //! The caller's memory. libbpf runs in this process, so its addresses are ours; they are still read by
 //! process_vm_readv(2), so that a wrong one is -EFAULT and not a crash, and nothing here trusts a pointer.
 
+use std::cell::Cell;
 use std::io;
 
 use crate::errno::Errno;
 
 type Result<T> = std::result::Result<T, Errno>;
 
+thread_local! {
+    /// All that this thread's caller has, when it is not the whole process: first address, bytes.
+    static ALL: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+}
+
+/// Runs `f` for a caller that has only these bytes, `memory`; every other address is EFAULT to it.
+pub fn only(memory: &mut [u8], f: impl FnOnce(u64)) {
+    let start = memory.as_mut_ptr() as u64;
+    let outer = ALL.replace(Some((start, memory.len() as u64)));
+    f(start);
+    ALL.set(outer);
+}
+
+/// EFAULT for bytes that the caller does not have.
+fn has(addr: u64, len: usize) -> Result<()> {
+    match ALL.get() {
+        Some((start, all)) if addr < start || addr - start > all || len as u64 > all - (addr - start) => {
+            Err(Errno::EFAULT)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Fills `out` from `addr`.
 ///
 /// # Errors
 /// EFAULT.
 pub fn read(addr: u64, out: &mut [u8]) -> Result<()> {
+    has(addr, out.len())?;
     let local = libc::iovec { iov_base: out.as_mut_ptr().cast(), iov_len: out.len() };
     let remote = libc::iovec { iov_base: addr as *mut _, iov_len: out.len() };
     // SAFETY: the kernel checks both ranges; `local` is the whole of `out`.
@@ -24,6 +49,7 @@ pub fn read(addr: u64, out: &mut [u8]) -> Result<()> {
 /// # Errors
 /// EFAULT.
 pub fn write(addr: u64, data: &[u8]) -> Result<()> {
+    has(addr, data.len())?;
     let local = libc::iovec { iov_base: data.as_ptr() as *mut _, iov_len: data.len() };
     let remote = libc::iovec { iov_base: addr as *mut _, iov_len: data.len() };
     // SAFETY: the kernel checks both ranges; `local` is only read. The remote range is what the caller of bpf(2) handed
@@ -81,6 +107,9 @@ pub fn string(addr: u64, max: usize) -> Result<String> {
 
 /// Whether the page of `addr` is in memory; true when that cannot be known.
 pub fn is_resident(addr: u64) -> bool {
+    if has(addr, 1).is_err() {
+        return true;
+    }
     let mut state = 0u8;
     let page = addr & !4095;
     // SAFETY: mincore(2) touches nothing; `state` takes the one byte for one page.

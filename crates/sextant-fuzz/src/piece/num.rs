@@ -109,6 +109,11 @@ impl Gen<'_> {
     /// Branches that tell what the verifier believes: the slots beside them are only ever executed if it may be so.
     pub(super) fn probe(&mut self) {
         if self.rng.coin() {
+            let x = self.partly_known();
+            (0..1 + self.rng.below(3)).for_each(|_| self.question_about(x));
+            return;
+        }
+        if self.rng.coin() {
             self.operation();
         }
         for _ in 0..1 + self.rng.below(3) {
@@ -117,13 +122,61 @@ impl Gen<'_> {
         }
     }
 
-    fn question(&mut self) {
+    /// Numbers of which some bits are known, put together.
+    fn partly_known(&mut self) -> u8 {
         let (x, y) = (self.num(), self.num());
+        for num in [x, y] {
+            if self.rng.below(3) == 0 {
+                self.fresh(num);
+            }
+            let mask = match self.rng.below(3) {
+                0 => 1 << self.rng.below(12),
+                1 => (1 << self.rng.below(12)) - 1,
+                _ => self.rng.below(4096) as i32,
+            };
+            self.asm.alu(Alu::And, true, num, Src::Imm(mask));
+            if self.rng.coin() {
+                let op = self.rng.of(&[Alu::Or, Alu::Xor, Alu::Add, Alu::Sub]);
+                let imm = self.rng.below(64) as i32 - 16;
+                self.asm.alu(op, true, num, Src::Imm(imm));
+            }
+        }
+        let op = self.rng.of(&[
+            Alu::Mul,
+            Alu::Mul,
+            Alu::Add,
+            Alu::Sub,
+            Alu::And,
+            Alu::Or,
+            Alu::Xor,
+            Alu::Mod,
+            Alu::Div,
+        ]);
+        let src = if self.rng.coin() { Src::Reg(y) } else { Src::Imm(1 + self.rng.below(40) as i32) };
+        let wide = self.rng.below(3) != 0;
+        self.asm.alu(op, wide, x, src);
+        if self.rng.below(3) == 0 {
+            let op = self.rng.of(&[Alu::Lsh, Alu::Rsh, Alu::Arsh]);
+            let by = self.rng.below(if wide { 64 } else { 32 }) as i32;
+            self.asm.alu(op, wide, x, Src::Imm(by));
+        }
+        x
+    }
+
+    fn question(&mut self) {
+        let x = self.num();
+        self.question_about(x);
+    }
+
+    /// Both ways of a branch have an instruction of their own, on a number that is not asked about.
+    fn question_about(&mut self, x: u8) {
+        let y = if x == 6 { self.rng.of(&[7, 8]) } else { 6 };
         let (cond, wide) = (self.rng.of(&CONDS), self.rng.below(3) != 0);
-        let src = match self.rng.below(8) {
+        let src = match self.rng.below(9) {
             0 => Src::Reg(y),
             1 => Src::Imm(1 << self.rng.below(31)),
-            2 => Src::Imm(0),
+            2 => Src::Imm(self.rng.below(64) as i32),
+            8 => Src::Imm(0),
             3 => Src::Imm(self.rng.below(300) as i32 - 150),
             4 => Src::Imm((1 << self.rng.below(17)) - 1),
             _ => Src::Imm(self.rng.imm()),
