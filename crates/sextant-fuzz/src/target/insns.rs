@@ -41,8 +41,7 @@ pub fn verify(data: &[u8]) {
 fn relocs(insns: &mut [Insn]) -> Vec<(u32, Reloc)> {
     let mut relocs = Vec::new();
     let mut second = false;
-    for at in 0..insns.len() {
-        let insn = &mut insns[at];
+    for (at, insn) in insns.iter_mut().enumerate() {
         let skip = second;
         second = !second && insn.code == LD_IMM64;
         if skip {
