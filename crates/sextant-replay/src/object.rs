@@ -84,6 +84,9 @@ pub fn load(rec: &Recording, bytes: &[u8]) -> Result<(Rc<Vm>, BpfOps), ObjectErr
         timeout_ms: ops.timeout_ms,
         exit_dump_len: ops.exit_dump_len,
         hotplug_seq: ops.hotplug_seq,
+        cid_form: ops.cid_form,
+        cid_shard_size: ops.cid_shard_size,
+        sub_cgroup_id: ops.sub_cgroup_id,
         calls_switch_all: ops.calls_switch_all,
     };
     let progs: Vec<_> = ops.progs.iter().map(|(&op, &prog)| (op, prog)).collect();
