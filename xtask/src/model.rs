@@ -54,8 +54,11 @@ pub fn model(seed: Option<u64>, sequences: u64, sim: bool) -> Result<Done> {
         Some(seed) => command.env(format!("{}_SEED", watcher.prefix()), seed.to_string()),
         None => command.env(format!("{}_SEQUENCES", watcher.prefix()), sequences.to_string()),
     };
-    if !command.status().context("cannot start cargo")?.success() {
-        bail!("see above");
+    let status = command.status().context("cannot start cargo")?;
+    match status.code() {
+        Some(0) => {}
+        Some(_) => bail!("see above"),
+        None => bail!("the test was ended from outside ({status}), no sequence failed"),
     }
     Ok(Done::Ok(seed.map_or(format!("{sequences} sequences"), |seed| format!("sequence {seed}"))))
 }
@@ -69,6 +72,11 @@ pub fn mutants(only: &[String], sequences: u64, check: bool) -> Result<Done> {
         let nr = mutants.iter().filter(|other| other.by == m.by).count();
         if nr < AT_LEAST {
             bail!("{} has {nr} bugs to catch, it needs {AT_LEAST}", m.by);
+        }
+    }
+    for watcher in checkers()?.iter().map(String::as_str).chain(["model"]) {
+        if !mutants.iter().any(|m| m.by == watcher) {
+            bail!("{watcher} has no bugs to catch, it needs {AT_LEAST}");
         }
     }
     if check {
@@ -95,6 +103,20 @@ pub fn mutants(only: &[String], sequences: u64, check: bool) -> Result<Done> {
         bail!("not caught within {sequences} sequences: {}", missed.join(", "));
     }
     Ok(Done::Ok(format!("{} of {} bugs caught within {sequences} sequences", mutants.len(), mutants.len())))
+}
+
+/// The names of all checkers: one file each.
+fn checkers() -> Result<Vec<String>> {
+    let dir = workspace::root().join("crates/sextant-sim/src/check");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if stem != "mod" {
+            names.push(stem.replace('_', "-"));
+        }
+    }
+    Ok(names)
 }
 
 /// A worktree of HEAD for broken sources.

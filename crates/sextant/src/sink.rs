@@ -93,8 +93,8 @@ impl Sink {
 impl EventSink for Sink {
     fn event(&mut self, at: Ns, cpu: CpuId, event: &Event, s: &Sched) {
         if let Event::Printk { text } = event {
-            let text = text.replace(char::is_control, "?");
-            eprintln!("[{:5}.{:06}] bpf_printk: {text}", at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1000);
+            // Nobody is left to tell if stderr is gone.
+            let _ = std::io::stderr().write_all(printk_lines(at, text).as_bytes());
         }
         if !self.formats {
             return;
@@ -110,6 +110,16 @@ impl EventSink for Sink {
     }
 }
 
+/// What a scheduler printed, a line each as in the kernel's log; it cannot move the cursor.
+fn printk_lines(at: Ns, text: &str) -> String {
+    let (s, us) = (at.0 / 1_000_000_000, at.0 % 1_000_000_000 / 1000);
+    let line = |line: &str| {
+        let line = line.replace('\t', " ").replace(char::is_control, "?");
+        format!("[{s:5}.{us:06}] bpf_printk: {}\n", line.trim_end())
+    };
+    text.split('\n').map(line).collect()
+}
+
 fn task_name(s: &Sched, p: TaskId) -> TaskName {
     let ts = s.t(p);
     (ts.comm().get_str(&*s.mem), ts.pid().get(&*s.mem))
@@ -118,5 +128,17 @@ fn task_name(s: &Sched, p: TaskId) -> TaskName {
 impl TraceFile {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         Ok(self.out.write_all(bytes).with_context(|| format!("cannot write the trace to {}", self.path))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_lines_are_lines() {
+        let text = printk_lines(Ns(1_234_567_890), "two\tlines \n\x1b[2Jof it");
+        assert_eq!(text, "[    1.234567] bpf_printk: two lines\n[    1.234567] bpf_printk: ?[2Jof it\n");
+        assert_eq!(printk_lines(Ns(0), ""), "[    0.000000] bpf_printk: \n");
     }
 }

@@ -170,14 +170,20 @@ fn a_reader_that_goes_away_is_no_error() {
 
 #[test]
 fn interrupted_is_130() {
+    use std::io::Read;
+    use std::process::Stdio;
     let mut child = command()
-        .args(["sim", "fair", "mixed", "--duration", "100000s"])
-        .stdout(std::process::Stdio::piped())
+        .args(["sim", "fair", "mixed", "--duration", "100000s", "--trace", "/dev/stderr"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("starts");
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    // It listens before it runs, and there is a trace when it runs.
+    child.stderr.as_mut().expect("piped").read_exact(&mut [0; 10]).expect("a first piece");
     let kill =
         std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
     assert!(kill.success());
-    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("TASKS"), "the result of the time until then");
 }
