@@ -3,17 +3,17 @@
 //! Order, hence ids, is fixed by the tables: named definitions first (in table order, so that members can refer forward), then
 //! what they are made of as it is met, then every kfunc as FUNC_PROTO + FUNC + the decl tag `bpf_kfunc`, then functions that only
 //! have to exist. Same tables, same bytes. A type without a description is a forward declaration, so that
-//! `bpf_core_type_exists` on it is false. Left out: kernel variables (no `.data..percpu` section), typedefs nothing uses.
+//! `bpf_core_type_exists` on it is false. Left out: kernel variables but for a few (the last in the table), typedefs nothing uses.
 
 use std::collections::{BTreeMap, HashMap};
 
 use sextant_abi::tables::bpf::PROGRAM_ENUMS;
-use sextant_abi::tables::{COMPAT_MARKERS, KfuncId};
+use sextant_abi::tables::{COMPAT_MARKERS, KfuncId, PERCPU_VARS};
 use sextant_abi::types::{
     Body, FuncProto, IntEncoding as AbiInt, Param as AbiParam, TypeDesc, TypeRef, all_types,
 };
 
-use crate::btf::{Btf, BtfError, Builder, Enumerator, IntEncoding, Kind, Member, Param, Str, TypeId};
+use crate::btf::{Btf, BtfError, Builder, Enumerator, IntEncoding, Kind, Member, Param, SecVar, Str, TypeId};
 
 /// Functions that programs beside struct_ops attach to (fentry), with their kernel prototypes.
 const ATTACH_POINTS: &[(&str, FuncProto)] = &[("bpf_scx_reg", FuncProto { ret: INT, params: REG_PARAMS })];
@@ -68,6 +68,7 @@ impl Vmlinux {
         for name in COMPAT_MARKERS {
             enc.func(name, &FuncProto { ret: TypeRef::Void, params: &[] });
         }
+        enc.percpu_vars();
         let btf = enc.out.finish().expect("the tables describe a sound BTF (tested)");
         Vmlinux { bytes: btf.to_bytes(), btf, kfuncs }
     }
@@ -174,6 +175,19 @@ impl Encoder {
             self.out.add("bpf_kfunc", Kind::DeclTag { ty: *ty, component: -1, attribute: false });
         }
         ids
+    }
+
+    /// Variables, and the section that says they are per CPU.
+    fn percpu_vars(&mut self) {
+        let mut vars = Vec::new();
+        let mut offset = 0;
+        for var in PERCPU_VARS {
+            let ty = self.ty(var.ty);
+            let id = self.out.add(var.name, Kind::Var { ty, linkage: 1 });
+            vars.push(SecVar { var: id, offset, size: var.size });
+            offset += var.size.next_multiple_of(8);
+        }
+        self.out.add(".data..percpu", Kind::DataSec { size: offset, vars });
     }
 
     fn func(&mut self, name: &str, proto: &FuncProto) -> TypeId {

@@ -34,6 +34,11 @@ impl Shape {
         parts.into_iter().try_fold(1u32, u32::checked_mul).filter(|&n| n > 0)
     }
 
+    /// The number of a CPU's last-level cache. Mirrors `sd_llc_id`.
+    pub fn llc_of(&self, cpu: u32) -> u32 {
+        cpu / self.per_llc().max(1)
+    }
+
     fn per_llc(&self) -> u32 {
         self.cores * self.threads
     }

@@ -37,6 +37,12 @@ pub enum LoadError {
          tests it with bpf_ksym_exists()", .names.join(", ")
     )]
     MissingKfunc { names: Vec<String> },
+    /// A kernel variable that the object cannot do without and that does not exist here.
+    #[error(
+        "the object needs the kernel variable {}, which Sextant does not have; an object that can do without declares it __weak and \
+         tests its address", .names.join(", ")
+    )]
+    MissingKsym { names: Vec<String> },
     /// A program was refused, in the verifier's words.
     #[error("program '{prog}' was refused ({errno}):\n{log}")]
     Refused { prog: String, errno: String, log: String },

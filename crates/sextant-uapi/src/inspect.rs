@@ -275,13 +275,13 @@ impl Opened {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ExternKind {
+pub(crate) enum ExternKind {
     Kfunc,
     Ksym,
     Kconfig,
 }
 
-fn extern_kind(btf: &Btf, name: &str) -> ExternKind {
+pub(crate) fn extern_kind(btf: &Btf, name: &str) -> ExternKind {
     if globals::refers_to_kfunc(btf, name) {
         return ExternKind::Kfunc;
     }

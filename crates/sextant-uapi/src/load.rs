@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use libbpf_rs::{AsRawLibbpf, MapCore, MapType, Object, ObjectBuilder, OpenObject};
-use sextant_abi::tables::{Op, kconfig};
+use sextant_abi::tables::{Op, PERCPU_VARS, PercpuVar, kconfig};
 use sextant_bpf::btf::{Btf, KindTag, TypeId};
 use sextant_bpf::vmlinux::Vmlinux;
 use sextant_vm::{MapId, Mark, ProgId, Vm};
@@ -18,6 +18,7 @@ use crate::errno::Errno;
 use crate::error::LoadError;
 use crate::facts::{self, Facts};
 use crate::globals::{self, Enumerators, SetError, Step};
+use crate::inspect::{ExternKind, extern_kind};
 use crate::kernel::{Kernel, KernelConfig, ProgType, with_kernel};
 use crate::loaded::{Globals, Loaded, LoadedOps, OtherProg};
 use crate::ops_table::{self, OpsTable};
@@ -341,6 +342,25 @@ impl Opened {
         self.facts.externs.iter().filter_map(missing).collect()
     }
 
+    /// The per-CPU kernel variables the object refers to, as far as they are there.
+    pub fn kernel_vars(&self) -> Vec<&'static PercpuVar> {
+        let wanted =
+            |var: &&PercpuVar| self.facts.externs.keys().any(|name| facts::essential_name(name) == var.name);
+        PERCPU_VARS.iter().filter(wanted).collect()
+    }
+
+    /// The kernel variables the object cannot do without and that are not there.
+    pub fn missing_ksyms(&self) -> Vec<String> {
+        let missing = |(name, weak): (&String, &bool)| {
+            let name = name.as_str();
+            let is_var = self.btf.find(name, KindTag::Var).is_some()
+                && extern_kind(&self.btf, name) == ExternKind::Ksym;
+            let there = self.kernel.btf().find(facts::essential_name(name), KindTag::Var).is_some();
+            (is_var && !weak && !there).then(|| name.to_string())
+        };
+        self.facts.externs.iter().filter_map(missing).collect()
+    }
+
     /// The kernel that answers for it.
     pub fn kernel(&self) -> Rc<Kernel> {
         self.kernel.clone()
@@ -354,6 +374,10 @@ impl Opened {
         let names = self.missing_kfuncs();
         if !names.is_empty() {
             return Err(LoadError::MissingKfunc { names });
+        }
+        let names = self.missing_ksyms();
+        if !names.is_empty() {
+            return Err(LoadError::MissingKsym { names });
         }
         self.size_exit_dump()?;
         self.kernel.set_vm(vm.clone(), ksyms);

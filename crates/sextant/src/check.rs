@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
+use sextant_sched::topology::Shape;
 use sextant_uapi::Verdict;
 use sextant_verifier::diag::{Known, Step, Way};
 
@@ -12,7 +13,7 @@ use crate::cli::CheckArgs;
 use crate::object::{self, How};
 use crate::setup::SetupFile;
 use crate::status::{Failure, Status};
-use crate::{color, scheduler, source};
+use crate::{color, ksyms, scheduler, source};
 
 /// What came of one object.
 struct Checked {
@@ -62,7 +63,13 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
         ));
     };
     let setup = args.setup.as_deref().map(|arg| SetupFile::read(arg, args.cpus)).transpose()?;
-    let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &args.sets, setup: setup.as_ref() };
+    let how = How {
+        nr_cpus: args.cpus,
+        machine: Shape::flat(args.cpus),
+        ops: args.ops.as_deref(),
+        sets: &args.sets,
+        setup: setup.as_ref(),
+    };
     let mut checked = Checked { name: name.to_owned(), verdicts: Vec::new(), failure: None };
     match object::prepare(&object, &how) {
         Ok(opened) => {
@@ -72,7 +79,9 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
                 kernel.keep_logs();
             }
             let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false)?);
-            let failure = opened.load(vm, Vec::new()).err().map(|e| object::failure(&object, e));
+            let failure = ksyms::fill(&opened, &vm, how.machine, args.cpus)
+                .and_then(|ksyms| opened.load(vm, ksyms).map_err(|e| object::failure(&object, e)))
+                .err();
             checked.verdicts = kernel.verdicts();
             // What a verdict says better is not said twice.
             let told = checked.verdicts.iter().any(|v| v.result.is_err());

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use sextant_sched::bpf::has_kfunc;
+use sextant_sched::topology::Shape;
 use sextant_uapi::Opened;
 use sextant_uapi::inspect::{Extern, GlobalInfo, Has, HelperInfo, Inspection, OpsInfo, Status as Need};
 use sextant_vm::helper_is_implemented;
@@ -20,7 +21,13 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Status, Failure> {
             "fair is no object file: it is the machine without a sched_ext scheduler",
         ));
     };
-    let how = How { nr_cpus: args.cpus, ops: args.ops.as_deref(), sets: &[], setup: None };
+    let how = How {
+        nr_cpus: args.cpus,
+        machine: Shape::flat(args.cpus),
+        ops: args.ops.as_deref(),
+        sets: &[],
+        setup: None,
+    };
     let opened = object::prepare(&object, &how)?;
     if let Some(wanted) = &args.disasm {
         return disasm::run(&object, wanted, out);
@@ -184,7 +191,8 @@ impl Printer<'_> {
 
     /// The question most people come with.
     fn verdict(&mut self, i: &Inspection) -> io::Result<()> {
-        let functions = i.kfuncs.iter().filter(|e| !e.weak && e.status != Need::Has).map(|e| e.name.as_str());
+        let names = i.kfuncs.iter().chain(&i.ksyms);
+        let functions = names.filter(|e| !e.weak && e.status != Need::Has).map(|e| e.name.as_str());
         let helpers = i.helpers.iter().filter(|h| h.status != Need::Has).map(|h| h.name.as_str());
         let missing: Vec<&str> = functions.chain(helpers).collect();
         let text = match missing.is_empty() {

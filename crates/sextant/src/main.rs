@@ -12,6 +12,7 @@ mod duration;
 mod header;
 mod inspect;
 mod interrupt;
+mod ksyms;
 mod list;
 mod object;
 mod scheduler;

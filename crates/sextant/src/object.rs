@@ -9,13 +9,14 @@ use sextant_bpf::vmlinux::Vmlinux;
 use sextant_sched::Ops;
 use sextant_sched::bpf::{BpfOps, has_kfunc};
 use sextant_sched::ops::OpsParams;
+use sextant_sched::topology::Shape;
 use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, Verdict, open};
 use sextant_vm::{ProgId, Vm};
 
 use crate::setup::SetupFile;
 use crate::source::Source;
 use crate::status::{Failure, Status};
-use crate::{check, color};
+use crate::{check, color, ksyms};
 
 /// An object as `source` found it.
 pub type Object = Source<Cow<'static, [u8]>>;
@@ -24,6 +25,8 @@ pub type Object = Source<Cow<'static, [u8]>>;
 pub struct How<'a> {
     /// Possible CPUs of the machine.
     pub nr_cpus: u32,
+    /// Shape of the machine.
+    pub machine: Shape,
     /// Which of several ops maps.
     pub ops: Option<&'a str>,
     /// `NAME=VALUE`, in order.
@@ -68,7 +71,8 @@ pub fn load(
     if checked {
         kernel.verify_programs();
     }
-    let loaded = opened.load(vm.clone(), Vec::new());
+    let ksyms = ksyms::fill(&opened, vm, how.machine, how.nr_cpus)?;
+    let loaded = opened.load(vm.clone(), ksyms);
     refusals(object, &kernel.verdicts())?;
     let loaded = loaded.map_err(|e| failure(object, e))?;
     for warning in loaded.warnings.iter().filter(|_| announce) {

@@ -8,6 +8,7 @@ use sextant_sched::Ops;
 use sextant_sched::bpf::vm_config;
 use sextant_sched::ext::EnableError;
 use sextant_sched::native::{Fifo, VtimeFair};
+use sextant_sched::topology::Shape;
 use sextant_sim::{Outcome, SimConfig, Simulation, Workload};
 use sextant_vm::{Engine, Vm};
 
@@ -75,7 +76,13 @@ impl Scheduler {
             Scheduler::Fair => None,
             Scheduler::Native(new) => Some(new()),
             Scheduler::Bpf(object) => {
-                let how = How { nr_cpus: args.cpus, ops, sets, setup };
+                let how = How {
+                    nr_cpus: args.cpus,
+                    machine: args.machine.unwrap_or(Shape::flat(args.cpus)),
+                    ops,
+                    sets,
+                    setup,
+                };
                 Some(object::load(object, &how, !args.unchecked, vm, announce)?)
             }
         })

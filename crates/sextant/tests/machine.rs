@@ -5,7 +5,7 @@ mod support;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use support::{kernel_object, sextant};
+use support::{header_object, kernel_object, sextant};
 
 /// Runs a selftest's object on a workload of those events for a second; the JSON document and the exit status.
 fn with_events(object: &str, file: &str, more: &str, args: &[&str]) -> Option<(Value, i32)> {
@@ -81,4 +81,30 @@ fn selftest_maximal_sees_cgroups() {
     }
     assert_eq!(calls("enable"), calls("disable"));
     assert_eq!(calls("init_task"), calls("exit_task"));
+}
+
+/// Kernel variables: `sd_llc_id` is there and follows the machine's shape; a weak one that is not is NULL.
+#[test]
+fn the_kernels_number_of_a_cpus_cache() {
+    let Some(object) = header_object("llc") else { return };
+    for (shape, llc) in [("llcs=4,cores=2", 2), ("nodes=2,llcs=2,cores=1,threads=2", 2), ("cores=8", 0)] {
+        let args = ["sim", &object, "mixed", "--duration", "200ms", "--machine", shape, "--json"];
+        let run = sextant(&args).expect(0);
+        let line = format!("CPU 5 has LLC {llc}\n");
+        assert!(run.stderr.contains(&line), "{shape}: {line} not in:\n{}", run.stderr);
+    }
+    sextant(&["check", &object]).expect(0);
+}
+
+/// One that is not there and must be is named, before libbpf stumbles over it.
+#[test]
+fn a_kernel_variable_that_is_not_there() {
+    let Some(object) = header_object("missing_ksym") else { return };
+    for args in [["check", &object], ["sim", &object]] {
+        let run = sextant(&args).expect(2);
+        let said = run.stdout + &run.stderr;
+        assert!(said.contains("kernel variable cpufreq_cpu_data") && said.contains("__weak"), "{said}");
+    }
+    let run = sextant(&["inspect", &object]).expect(0);
+    assert!(run.stdout.contains("Sextant lacks cpufreq_cpu_data."), "{}", run.stdout);
 }

@@ -7,6 +7,7 @@ pub mod flags;
 pub mod helpers;
 pub mod kconfig;
 pub mod kfuncs;
+pub mod ksyms;
 pub mod ops;
 pub mod task;
 
@@ -17,4 +18,5 @@ pub use events::{EVENTS, Event};
 pub use flags::{DeqFlags, EnqFlags, KickFlags, OpsFlags, PickIdleFlags, WakeFlags};
 pub use helpers::{HELPERS, Helper, HelperId};
 pub use kfuncs::{COMPAT_MARKERS, KFUNCS, Kfunc, KfuncFlags, KfuncGroups, KfuncId, OLD_NAMES};
+pub use ksyms::{PERCPU_VARS, PercpuVar};
 pub use ops::{OPS, Op, OpArg, OpDesc, OpRet};

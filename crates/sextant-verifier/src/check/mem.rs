@@ -3,7 +3,7 @@
 use sextant_abi::tables::{OpArg, bpf};
 use sextant_bpf::opcode::Size;
 
-use super::reg::{ALLOC, NON_OWN, OR_NULL, RCU, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::reg::{ALLOC, NON_OWN, OR_NULL, PERCPU, RCU, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::*;
 use crate::fields::FieldKind;
 use crate::program::{CtxArg, ProgKind};
@@ -43,7 +43,8 @@ impl Env<'_> {
     }
 
     fn load_from(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<Reg> {
-        if base.has(OR_NULL) {
+        let is_percpu_mem = matches!(base.what, What::Mem(_)) && base.has(PERCPU);
+        if base.has(OR_NULL) || is_percpu_mem {
             return self.bad_mem(n, base);
         }
         match base.what {

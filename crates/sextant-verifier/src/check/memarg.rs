@@ -1,7 +1,7 @@
 //! Memory as an argument of helpers, kfuncs and global functions. Mirrors `check_helper_mem_access()`, `check_mem_size_reg()`,
 //! `process_dynptr_func()` of kernel/bpf/verifier.c, 7.3.
 
-use super::reg::{ALLOC, OR_NULL, RDONLY, Reg, Ty, UNTRUSTED, What};
+use super::reg::{ALLOC, OR_NULL, PERCPU, RDONLY, Reg, Ty, UNTRUSTED, What};
 use super::state::{Byte, Special};
 use super::*;
 
@@ -22,6 +22,9 @@ impl Env<'_> {
         let reg = self.read(n)?;
         if reg.has(OR_NULL) {
             return self.null_arg(n, &reg);
+        }
+        if reg.has(PERCPU) {
+            return refuse_reg(Code::ArgType, n, format!("R{n} type={} expected=mem", reg.type_name()));
         }
         if writes && reg.has(RDONLY) {
             return refuse_reg(Code::Readonly, n, format!("R{n} cannot write into {}", reg.type_name()));

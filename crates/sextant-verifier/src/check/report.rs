@@ -45,6 +45,10 @@ fn name(prog: &Program, pc: usize, what: disasm::Ref) -> Option<String> {
         disasm::Ref::Func(at) => Some(prog.func_name(at as usize)),
         disasm::Ref::Imm64(..) => match reloc() {
             Some(Reloc::Map(id)) => Some(format!("map[{}]", map_name(prog, id)?)),
+            Some(Reloc::Addr(_)) => {
+                let id = sextant_bpf::btf::TypeId(prog.insns.get(pc)?.imm as u32);
+                Some(format!("&{}", prog.kernel_btf?.name(id)))
+            }
             Some(Reloc::MapValue(id, off)) => Some(format!("map[{}][0]+{off}", map_name(prog, id)?)),
             _ => None,
         },

@@ -326,12 +326,17 @@ impl Env<'_> {
         let Some(btf) = self.prog.kernel_btf else { return untyped };
         let BtfKind::Var { ty, .. } = btf.kind(TypeId(id)) else { return untyped };
         let desc = btf.resolve(*ty).ok().and_then(|ty| sextant_abi::types::find_type(btf.name(ty)));
-        let Some(desc) = desc else { return untyped };
         let percpu = btf.find(".data..percpu", KindTag::DataSec).is_some_and(|sec| match btf.kind(sec) {
             BtfKind::DataSec { vars, .. } => vars.iter().any(|v| v.var == TypeId(id)),
             _ => false,
         });
-        Reg::ptr(What::Obj(reg::Ty::Kernel(desc.name)), if percpu { reg::PERCPU } else { TRUSTED })
+        match (desc, btf.size_of(*ty)) {
+            (Some(desc), _) => {
+                Reg::ptr(What::Obj(reg::Ty::Kernel(desc.name)), if percpu { reg::PERCPU } else { TRUSTED })
+            }
+            (None, Ok(size)) if percpu => Reg::ptr(What::Mem(size as u32), reg::PERCPU | reg::RDONLY),
+            _ => untyped,
+        }
     }
 
     fn map_index(&self, id: u32) -> Res<u32> {

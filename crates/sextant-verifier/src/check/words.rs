@@ -55,6 +55,7 @@ impl Env<'_> {
             What::MapValue(m) => format!("a value of map \"{}\" ({} bytes)", map(m), self.map(m).value_size),
             What::MapKey(m) => format!("a key of map \"{}\" ({} bytes)", map(m), self.map(m).key_size),
             What::Obj(ty) => self.object(reg, ty),
+            What::Mem(_) if reg.has(PERCPU) => "a per-CPU variable, which bpf_per_cpu_ptr() finds".into(),
             What::Mem(u32::MAX) => "memory of unknown size".into(),
             What::Mem(size) if reg.has(RINGBUF) => format!("a ring buffer record of {size} bytes"),
             What::Mem(size) if reg.has(RDONLY) => format!("read-only memory of {size} bytes"),
