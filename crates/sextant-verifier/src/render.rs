@@ -5,7 +5,7 @@
 //!   --> trap.bpf.c:19:9 in trap_enqueue
 //!    |
 //! 17 |     u64 *value = bpf_map_lookup_elem(&empty, &key);
-//!    |       8: call bpf_map_lookup_elem#1
+//!    |       8: call bpf_map_lookup_elem
 //! 19 |     *value += 1;
 //!    |       9: r1 = *(u64 *)(r0 +0)
 //!    |          ^ r0 is a value of map "empty" (8 bytes), or NULL
@@ -157,9 +157,8 @@ impl Out {
 
     fn insn(&mut self, line: &Line<'_>) -> fmt::Result {
         let number = format!("{:>7}: ", line.step.insn);
-        // Without its own number and the opcode.
-        let text = line.step.text.split_once(") ").map_or(line.step.text.as_str(), |(_, text)| text);
-        let text = if line.is_culprit { self.paint("31", text) } else { self.paint("2", text) };
+        let text = shown(&line.step.text);
+        let text = if line.is_culprit { self.paint("31", &text) } else { self.paint("2", &text) };
         self.bar(&format!("{number}{text}"))?;
         for note in &line.notes {
             let mark =
@@ -180,6 +179,17 @@ impl Out {
             w = self.margin
         )?;
         lines.try_for_each(|line| writeln!(self.text, "{:w$}   {line}", "", w = self.margin))
+    }
+}
+
+/// `9: (85) call bpf_task_release#405` without its place, its opcode and what a callee's number is: names are enough.
+fn shown(text: &str) -> String {
+    let text = text.split_once(") ").map_or(text, |(_, text)| text);
+    match text.strip_prefix("call ").and_then(|callee| callee.split_once('#')) {
+        Some(("unknown", _)) => text.to_owned(),
+        Some((name, number)) if number.bytes().all(|b| b.is_ascii_digit()) => format!("call {name}"),
+        Some((_, function)) => format!("call {function}"),
+        None => text.to_owned(),
     }
 }
 
@@ -273,6 +283,14 @@ error[V0005]: the pointer may be NULL
             bare.render(false).contains(" --> instruction 7 of inner\n  |\n  |       7: insn 7\n"),
             "{bare}"
         );
+    }
+
+    #[test]
+    fn callees_are_named_without_their_numbers() {
+        assert_eq!(shown("9: (85) call bpf_task_release#405"), "call bpf_task_release");
+        assert_eq!(shown("9: (85) call pc+3#inner"), "call inner");
+        assert_eq!(shown("9: (85) call unknown#9999"), "call unknown#9999");
+        assert_eq!(shown("8: (b7) r1 = 1"), "r1 = 1");
     }
 
     #[test]

@@ -17,7 +17,7 @@ error[V0005]: the pointer may be NULL
  --> instruction 2 of test
   |
   |       0: r1 = 1
-  |       1: call bpf_task_from_pid#1
+  |       1: call bpf_task_from_pid
   |       2: r6 = *(u32 *)(r0 +0)
   |          ^ r0 is a struct task_struct, or NULL, which must be given back
   |
