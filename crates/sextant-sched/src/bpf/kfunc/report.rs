@@ -30,10 +30,9 @@ fn message(c: &Call<'_>, i: usize) -> String {
     }
 }
 
+/// A text that cannot be formatted is left out: the scheduler's exit is claimed by the time it dumps, so nobody hears of the error.
 fn dump(c: &mut Call<'_>) -> Ret {
-    match c.vm.bprintf(c.u64(0), c.u64(1), c.u32(2)) {
-        Ok(text) => c.s.kf_scx_bpf_dump(&text),
-        Err(errno) => c.s.kf_scx_bpf_error(format!("format preparation failed ({})", -errno.0)),
-    }
+    let text = c.vm.bprintf(c.u64(0), c.u64(1), c.u32(2)).unwrap_or_default();
+    c.s.kf_scx_bpf_dump(&text);
     Ok(0)
 }

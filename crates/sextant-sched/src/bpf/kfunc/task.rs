@@ -79,7 +79,7 @@ fn cpu_rq(c: &mut Call<'_>) -> Ret {
     match c.possible_cpu(c.s32(0)) {
         Some(cpu) => Ok(c.s.rqs[cpu.idx()].addr),
         None => {
-            c.s.kf_scx_bpf_error(format!("invalid CPU {}", c.s32(0)));
+            c.s.scx_error(format!("invalid CPU {}", c.s32(0)));
             Ok(0)
         }
     }

@@ -6,9 +6,11 @@ mod cid;
 mod core_sched;
 mod deadline;
 mod dsq;
+mod every_op;
 mod exits;
 mod hotplug;
 mod kfuncs;
+mod messages;
 mod model;
 mod reenq;
 mod rt;
@@ -58,6 +60,7 @@ pub(super) struct Probe {
     pub cgroup_init: Box<CgroupFn>,
     pub prep_move: Box<AskTaskFn>,
     pub core_sched_before: Box<OrderFn>,
+    pub init_cids: Box<dyn Fn(&mut Sched) -> i32>,
     pub init: Box<dyn Fn(&mut Sched) -> i32>,
     pub exits: RefCell<u32>,
 }
@@ -92,6 +95,7 @@ impl Probe {
             cgroup_init: Box::new(|_, _| 0),
             prep_move: Box::new(|_, _| 0),
             core_sched_before: Box::new(|_, _, _| false),
+            init_cids: Box::new(|_| 0),
             init: Box::new(|s| s.kf_scx_bpf_create_dsq(Q, -1)),
             exits: RefCell::new(0),
         }
@@ -138,6 +142,9 @@ impl Ops for Probe {
     }
     fn core_sched_before(&self, s: &mut Sched, a: TaskId, b: TaskId) -> bool {
         (self.core_sched_before)(s, a, b)
+    }
+    fn init_cids(&self, s: &mut Sched) -> i32 {
+        (self.init_cids)(s)
     }
     fn init(&self, s: &mut Sched) -> i32 {
         (self.init)(s)
