@@ -44,7 +44,7 @@ pub enum LoadError {
     )]
     MissingKsym { names: Vec<String> },
     /// A program was refused, in the verifier's words.
-    #[error("program '{prog}' was refused ({errno}):\n{log}")]
+    #[error("program '{prog}' was refused ({errno}):\n{log}{}", hint(.log))]
     Refused { prog: String, errno: String, log: String },
     /// Something else failed during load or attach.
     #[error("{step} failed ({errno}): {}", .messages.join("; "))]
@@ -52,6 +52,16 @@ pub enum LoadError {
     /// A global could not be set.
     #[error(transparent)]
     Set(#[from] SetError),
+}
+
+/// What to try, for a log that only experts understand.
+fn hint(log: &str) -> &'static str {
+    if log.contains("failed to resolve CO-RE relocation") {
+        "\nthe kernel that Sextant emulates (Linux 7.3, as far as it is modelled) does not have this; a program that can do without asks \
+         first, with bpf_core_field_exists(), bpf_core_type_exists() or bpf_core_enum_value_exists()"
+    } else {
+        ""
+    }
 }
 
 impl LoadError {

@@ -67,7 +67,7 @@ codes! {
     InfiniteLoop "V0031" "The loop comes back in the same state: nothing bounds it." "Count with bpf_for() or bpf_loop(), or put `can_loop` into the condition.";
     TooComplex "V0032" "There are too many paths to follow." "Make loops use bpf_for() or bpf_loop(); move parts into global (non-static) functions.";
     StackDepth "V0033" "The functions together use too much stack, or call too deep." "Move large variables into a map or a global; call less deep, and never recursively.";
-    Return "V0034" "The program returns something the op does not take." "Return a number on every path, within the op's range.";
+    Return "V0034" "The program returns something that its op or attach point does not take." "Return a number on every path, within the op's range.";
     GlobalArg "V0035" "The argument does not fit the global function's prototype." "Check for NULL, tag the argument (__arg_trusted, __arg_nullable, __arg_arena), or make the function static.";
     Callback "V0036" "The callback is not of the form the function wants." "Compare its prototype; return 0 or 1 as documented.";
     MapUse "V0037" "The map is not of a kind that the helper takes." "Use the helper for this type of map.";

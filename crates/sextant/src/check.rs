@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 use sextant_sched::topology::Shape;
-use sextant_uapi::Verdict;
+use sextant_uapi::{Opened, Verdict};
 use sextant_verifier::diag::{Known, Step, Way};
 
 use crate::cli::CheckArgs;
-use crate::object::{self, How};
+use crate::object::{self, How, Object};
 use crate::setup::SetupFile;
 use crate::status::{Failure, Status};
 use crate::{color, ksyms, scheduler, source};
@@ -37,7 +37,7 @@ impl Checked {
 pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     let mut checked = Vec::new();
     for name in &args.objects {
-        checked.push(check(name, args)?);
+        checked.extend(check(name, args)?);
     }
     if args.json {
         let objects: Vec<Value> = checked.iter().map(document).collect();
@@ -56,7 +56,8 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     Ok(checked.iter().map(Checked::status).max_by_key(rank).unwrap_or(Status::Done))
 }
 
-fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
+/// An object, once for each of its ops tables unless one is named.
+fn check(name: &str, args: &CheckArgs) -> Result<Vec<Checked>, Failure> {
     let Some(object) = source::scheduler(name)? else {
         return Err(Failure::usage(
             "fair is no object file: it is the machine without a sched_ext scheduler",
@@ -70,26 +71,42 @@ fn check(name: &str, args: &CheckArgs) -> Result<Checked, Failure> {
         sets: &args.sets,
         setup: setup.as_ref(),
     };
-    let mut checked = Checked { name: name.to_owned(), verdicts: Vec::new(), failure: None };
     match object::prepare(&object, &how) {
-        Ok(opened) => {
-            let kernel = opened.kernel();
-            kernel.verify_programs();
-            if args.log.is_some() {
-                kernel.keep_logs();
+        Ok(opened) => Ok(vec![load(name.to_owned(), &object, opened, args)?]),
+        Err(failure) => {
+            let tables = if args.ops.is_none() { object::ops_tables(&object, &how) } else { Vec::new() };
+            if tables.is_empty() {
+                return Ok(vec![Checked {
+                    name: name.to_owned(),
+                    verdicts: Vec::new(),
+                    failure: Some(failure),
+                }]);
             }
-            let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false)?);
-            let failure = ksyms::fill(&opened, &vm, how.machine, args.cpus)
-                .and_then(|ksyms| opened.load(vm, ksyms).map_err(|e| object::failure(&object, e)))
-                .err();
-            checked.verdicts = kernel.verdicts();
-            // What a verdict says better is not said twice.
-            let told = checked.verdicts.iter().any(|v| v.result.is_err());
-            checked.failure = failure.filter(|failure| failure.status != Status::No || !told);
+            let each = |table: &String| {
+                let opened = object::prepare(&object, &How { ops: Some(table), ..how })?;
+                load(format!("{name} --ops {table}"), &object, opened, args)
+            };
+            tables.iter().map(each).collect()
         }
-        Err(failure) => checked.failure = Some(failure),
     }
-    Ok(checked)
+}
+
+/// Loads an object for its verdicts.
+fn load(name: String, object: &Object, opened: Opened, args: &CheckArgs) -> Result<Checked, Failure> {
+    let kernel = opened.kernel();
+    kernel.verify_programs();
+    if args.log.is_some() {
+        kernel.keep_logs();
+    }
+    let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false)?);
+    let failure = ksyms::fill(&opened, &vm, Shape::flat(args.cpus), args.cpus)
+        .and_then(|ksyms| opened.load(vm, ksyms).map_err(|e| object::failure(object, e)))
+        .err();
+    let verdicts = kernel.verdicts();
+    // What a verdict says better is not said twice.
+    let told = verdicts.iter().any(|v| v.result.is_err());
+    let failure = failure.filter(|failure| failure.status != Status::No || !told);
+    Ok(Checked { name, verdicts, failure })
 }
 
 fn print(checked: &Checked, args: &CheckArgs, out: &mut dyn Write) -> std::io::Result<()> {

@@ -37,13 +37,7 @@ pub struct How<'a> {
 
 /// The object, opened, with its globals set.
 pub fn prepare(object: &Object, how: &How) -> Result<Opened, Failure> {
-    let options = OpenOptions {
-        name: stem(&object.name),
-        ops: how.ops.map(str::to_string),
-        nr_cpus: how.nr_cpus,
-        vmlinux: Rc::new(Vmlinux::build(&has_kfunc)),
-    };
-    let mut opened = open(&object.content, &options).map_err(|e| failure(object, e))?;
+    let mut opened = open(&object.content, &options(object, how)).map_err(|e| failure(object, e))?;
     if let Some(setup) = how.setup {
         setup.apply(&mut opened, object)?;
     }
@@ -56,6 +50,23 @@ pub fn prepare(object: &Object, how: &How) -> Result<Opened, Failure> {
             .map_err(|e| Failure::usage(format!("--set {set}: {}: {e}", object.name)))?;
     }
     Ok(opened)
+}
+
+/// The ops tables of an object that has several and for which none was chosen.
+pub fn ops_tables(object: &Object, how: &How) -> Vec<String> {
+    match open(&object.content, &options(object, how)) {
+        Err(LoadError::AmbiguousOps { names }) => names,
+        _ => Vec::new(),
+    }
+}
+
+fn options(object: &Object, how: &How) -> OpenOptions {
+    OpenOptions {
+        name: stem(&object.name),
+        ops: how.ops.map(str::to_string),
+        nr_cpus: how.nr_cpus,
+        vmlinux: Rc::new(Vmlinux::build(&has_kfunc)),
+    }
 }
 
 /// The scheduler, its programs in `vm`; with `checked` only if the verifier accepts them. `announce` what was left out.

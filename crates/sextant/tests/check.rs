@@ -45,6 +45,19 @@ fn what_cannot_be_read_is_worse_than_what_is_refused() {
     sextant(&["check"]).expect(2);
 }
 
+/// All that an object with several ops tables holds, each table as if it were chosen.
+#[test]
+fn several_ops_tables_are_checked_one_by_one() {
+    let Some(object) = bpf_object("two") else { return };
+    let run = sextant(&["check", &object]).expect(0);
+    for table in ["first_ops", "second_ops"] {
+        assert!(run.stdout.contains(&format!("two.bpf.o --ops {table}\n")), "{}", run.stdout);
+    }
+    let one = sextant(&["check", &object, "--ops", "second_ops", "--json"]).expect(0).json();
+    assert_eq!(one["objects"].as_array().map(Vec::len), Some(1));
+    sextant(&["check", &object, "--ops", "third_ops"]).expect(2);
+}
+
 /// Debian's 7.3.4 accepts these (and runs them).
 #[test]
 fn the_kernels_examples_are_accepted() {
