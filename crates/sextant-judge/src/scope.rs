@@ -7,6 +7,7 @@ use sextant_abi::tables::HelperId;
 use sextant_bpf::insn::Insn;
 use sextant_bpf::opcode::{Alu, Callee, Kind, Operand, lookup};
 use sextant_uapi::{Judged, ProgType};
+use sextant_verifier::Hook;
 use sextant_verifier::structure::{func_target, jump_target};
 
 use crate::annotation::Test;
@@ -17,7 +18,7 @@ const HELPERS: u32 = 211;
 /// Why a test does not count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Beyond {
-    /// It reads or writes the context of a program type that is not one of ours.
+    /// It reads or writes the context of a program type whose context we do not describe.
     Context,
     /// It calls a kfunc outside of our table.
     Kfunc,
@@ -57,7 +58,8 @@ pub fn beyond(test: &Test, judged: Option<&Judged>) -> Option<Beyond> {
     if insns.iter().any(lacks_helper) {
         return Some(Beyond::Helper);
     }
-    let ours = matches!(judged.prog_type, ProgType::STRUCT_OPS | ProgType::SYSCALL | ProgType::TRACING);
+    let ours = matches!(judged.prog_type, ProgType::STRUCT_OPS | ProgType::SYSCALL | ProgType::TRACING)
+        || Hook::of(judged.prog_type.0).describes_context();
     (!ours && touches_context(insns)).then_some(Beyond::Context)
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use common::program;
 use sextant_abi::tables::bpf::*;
-use sextant_verifier::{Code, Hook, ProgKind};
+use sextant_verifier::{Code, Hook, MapDesc, ProgKind};
 
 const fn hook(prog_type: u32) -> ProgKind<'static> {
     ProgKind::Other(Hook::of(prog_type))
@@ -148,4 +148,69 @@ fn helpers_by_type() {
     program(&errno(-4095)).kind(device).accepted();
     program(&errno(1)).kind(device).refused(Code::ArgType, "should have been in [-4095, 0]");
     program(&errno(-4096)).kind(device).refused(Code::ArgType, "should have been in [-4095, 0]");
+}
+
+fn security(target: &'static str, attach_type: u32) -> ProgKind<'static> {
+    ProgKind::Other(Hook { prog_type: BPF_PROG_TYPE_LSM, attach_type, target })
+}
+
+#[test]
+fn security_hooks_answer_with_an_errno() {
+    let answers = |value: i64, kind| program(&format!("mov %r0, {value}\nexit")).kind(kind);
+    let hook = security("bpf_lsm_file_open", BPF_LSM_MAC);
+    answers(-4095, hook).accepted();
+    answers(-4096, hook).refused(Code::Return, "should have been in [-4095, 0]");
+    answers(1, hook).refused(Code::Return, "should have been in [-4095, 0]");
+    answers(1, security("bpf_lsm_audit_rule_known", BPF_LSM_MAC)).accepted();
+    answers(-1, security("bpf_lsm_audit_rule_known", BPF_LSM_MAC)).refused(Code::Return, "in [0, 1]");
+    answers(0, security("bpf_lsm_getprocattr", BPF_LSM_MAC)).refused(Code::HelperDenied, "disabled hook");
+    let cgroup = security("bpf_lsm_socket_create", BPF_LSM_CGROUP);
+    answers(1, cgroup).accepted();
+    answers(1, cgroup).sleepable().refused(Code::Sleepable, "cannot be sleepable");
+}
+
+#[test]
+fn tail_calls_leave_functions() {
+    let tc = hook(BPF_PROG_TYPE_SCHED_CLS);
+    let call = "lddw %r2, @map 8\nmov %r3, 0\ncall @tail_call\n";
+    let with_array = |text: &str| {
+        let mut test = program(text).kind(tc);
+        test.maps.push(MapDesc {
+            id: 8,
+            name: "progs",
+            map_type: BPF_MAP_TYPE_PROG_ARRAY,
+            ..test.maps[0].clone()
+        });
+        test
+    };
+    with_array(&format!("{call}mov %r0, 0\nexit")).accepted();
+    // Where it succeeds the function has returned, with any result.
+    let caller = "call local f\nmov %r1, %r10\nadd %r1, %r0\nldxb %r0, [%r1-520]\nexit\nf:\n";
+    with_array(&format!("{caller}mov %r0, 8\nexit")).accepted();
+    with_array(&format!("{caller}{call}mov %r0, 8\nexit"))
+        .refused(Code::BadPointerMath, "unbounded min value");
+    // The callers' stack stays where it is.
+    let deep = format!("mov %r0, 0\nstxdw [%r10-256], %r0\ncall local f\nexit\nf:\n{call}mov %r0, 0\nexit");
+    with_array(&deep).refused(Code::StackDepth, "tail_calls are not allowed when call stack");
+}
+
+#[test]
+fn what_probes_put_on_the_stack_does_not_add_up() {
+    let text =
+        "mov %r0, 0\nstxdw [%r10-512], %r0\ncall local f\nexit\nf:\nmov %r0, 0\nstxdw [%r10-128], %r0\nexit";
+    program(text).kind(hook(BPF_PROG_TYPE_KPROBE)).accepted();
+    program(text)
+        .kind(hook(BPF_PROG_TYPE_XDP))
+        .refused(Code::StackDepth, "combined stack size of 2 calls is 640");
+}
+
+#[test]
+fn throwing_ends_the_program() {
+    let tc = hook(BPF_PROG_TYPE_SCHED_CLS);
+    program("mov %r1, 7\ncall @bpf_throw\nexit").kind(tc).accepted();
+    let cgroup = attached(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE);
+    program("mov %r1, 7\ncall @bpf_throw\nexit").kind(cgroup).refused(Code::Return, "register R1 has smin=7");
+    program("call @bpf_rcu_read_lock\nmov %r1, 7\ncall @bpf_throw\nexit")
+        .kind(tc)
+        .refused(Code::LockBalance, "bpf_throw cannot be used inside bpf_rcu_read_lock-ed region");
 }

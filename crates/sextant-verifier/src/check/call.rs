@@ -2,10 +2,10 @@
 //! `check_return_code()` and `check_max_stack_depth()` of kernel/bpf/verifier.c, 7.3.
 
 use sextant_abi::tables::OpRet;
-use sextant_bpf::opcode::{Callee, Kind};
+use sextant_abi::tables::bpf::BPF_PROG_TYPE_LSM;
 
 use super::reg::Reg;
-use super::state::{Frame, MAX_FRAMES, MAX_STACK, RefKind};
+use super::state::{Frame, MAX_FRAMES, RefKind};
 use super::*;
 use crate::program::ProgKind;
 use crate::range::Scalar;
@@ -158,20 +158,54 @@ impl Env<'_> {
         if self.entry != 0 {
             return self.global_result();
         }
-        let (void, range) = match self.prog.kind {
-            ProgKind::StructOps { op, .. } => (op.desc().ret == OpRet::Void, None),
-            ProgKind::ForeignStructOps => (true, None),
-            ProgKind::Tracing { returns_zero: true, .. } => (false, Some((0, 0))),
-            ProgKind::Other(hook) => match hook.result() {
-                Some(range) => (false, Some(range)),
-                None => return self.opaque_result(),
-            },
-            ProgKind::Tracing { .. } | ProgKind::Syscall => return self.opaque_result(),
+        let void = match self.prog.kind {
+            ProgKind::StructOps { op, .. } => op.desc().ret == OpRet::Void,
+            ProgKind::ForeignStructOps => true,
+            ProgKind::Other(hook) if hook.prog_type == BPF_PROG_TYPE_LSM && !hook.is_lsm_cgroup() => {
+                self.hook_is_void(hook.target)
+            }
+            _ => false,
         };
         if void {
             return Ok(());
         }
-        self.number_result(range)
+        let any = !matches!(self.prog.kind, ProgKind::StructOps { .. });
+        match self.result_range() {
+            None if any => self.opaque_result(),
+            range => self.number_result(range),
+        }
+    }
+
+    /// bpf_throw(cookie): the program ends at once, with the cookie as its result.
+    pub(super) fn throw(&mut self) -> Res<Next> {
+        self.scalar_arg(1)?;
+        self.check_held("bpf_throw")?;
+        if let Some(range) = self.result_range() {
+            self.number_in(1, Some(range))?;
+        }
+        Ok(Next::End)
+    }
+
+    /// The results that the program may have; `None`: nobody looks at them.
+    fn result_range(&self) -> Option<(i64, i64)> {
+        match self.prog.kind {
+            ProgKind::Tracing { returns_zero: true, .. } => Some((0, 0)),
+            ProgKind::Other(hook) if hook.prog_type == BPF_PROG_TYPE_LSM => {
+                hook.lsm_result(self.hook_is_void(hook.target))
+            }
+            ProgKind::Other(hook) => hook.result(),
+            _ => None,
+        }
+    }
+
+    /// Whether the kernel's function returns nothing.
+    pub(super) fn hook_is_void(&self, name: &str) -> bool {
+        use sextant_bpf::btf::{Kind as BtfKind, KindTag, TypeId};
+        let Some(btf) = self.prog.kernel_btf else { return false };
+        let Some(BtfKind::Func { proto, .. }) = btf.find(name, KindTag::Func).map(|id| btf.kind(id)) else {
+            return false;
+        };
+        matches!(btf.kind(*proto), BtfKind::FuncProto { ret, .. } if *ret == TypeId::VOID)
     }
 
     /// r0 holds something that nobody looks at.
@@ -181,9 +215,13 @@ impl Env<'_> {
 
     /// r0 is a number, within the range.
     pub(super) fn number_result(&mut self, range: Option<(i64, i64)>) -> Res {
-        let r0 = self.read(0)?;
+        self.number_in(0, range)
+    }
+
+    fn number_in(&mut self, n: u8, range: Option<(i64, i64)>) -> Res {
+        let r0 = self.read(n)?;
         if !r0.is_scalar() {
-            let text = format!("At program exit the register R0 is not a known value ({})", r0.type_name());
+            let text = format!("At program exit the register R{n} is not a known value ({})", r0.type_name());
             return refuse_reg(Code::Return, 0, text);
         }
         if let Some((min, max)) = range {
@@ -191,54 +229,12 @@ impl Env<'_> {
             let allowed = Scalar::signed(min, max);
             if !(r0.s.smin >= allowed.smin && r0.s.smax <= allowed.smax) {
                 let text = format!(
-                    "At program exit the register R0 has smin={} smax={} should have been in [{min}, {max}]",
+                    "At program exit the register R{n} has smin={} smax={} should have been in [{min}, {max}]",
                     r0.s.smin, r0.s.smax
                 );
                 return refuse_reg(Code::Return, 0, text);
             }
         }
         Ok(())
-    }
-
-    /// The stack of every call chain together.
-    pub(super) fn check_depth(&mut self) -> Res {
-        let mut worst = 0;
-        for start in self.cfg.funcs.keys().copied().collect::<Vec<_>>() {
-            let is_entry = start == 0 || self.cfg.callbacks.contains(&start);
-            if is_entry {
-                worst = worst.max(self.chain_depth(start, 0)?.0);
-            }
-        }
-        self.depth.insert(usize::MAX, worst);
-        Ok(())
-    }
-
-    /// Bytes and functions of the chain below `func` that uses most.
-    fn chain_depth(&self, func: usize, frames: usize) -> Res<(u32, usize)> {
-        if frames >= MAX_FRAMES {
-            let text = format!("the call stack of {} frames is too deep !", frames + 1);
-            return refuse(Code::StackDepth, text);
-        }
-        let own = self.depth.get(&func).copied().unwrap_or(0).max(1).next_multiple_of(16);
-        let desc = self.cfg.func_of(func);
-        let (mut below, mut deepest) = ((0, 0), func);
-        for pc in (desc.start..desc.end).filter(|pc| self.seen[*pc]) {
-            if self.cfg.kinds[pc] == Some(Kind::Call(Callee::Local)) {
-                let target = func_target(pc, &self.prog.insns[pc]).unwrap_or(0) as usize;
-                if target == func {
-                    return refuse(Code::StackDepth, "recursive call from insn to its own function");
-                }
-                let depth = self.chain_depth(target, frames + 1)?;
-                if depth > below {
-                    (below, deepest) = (depth, pc);
-                }
-            }
-        }
-        let all = own + below.0;
-        if i64::from(all) > MAX_STACK {
-            let text = format!("combined stack size of {} calls is {all}. Too large", frames + below.1 + 1);
-            return refuse_made(Code::StackDepth, deepest, text);
-        }
-        Ok((all, below.1 + 1))
     }
 }

@@ -57,6 +57,7 @@ impl Env<'_> {
 
     /// The callback runs later, with a frame of its own.
     pub(super) fn run_later(&mut self, func: usize, form: Form, sleepable: bool) -> Res {
+        self.later.insert(func);
         let mut state = State::new(func, sleepable);
         let frame = state.top_mut();
         frame.callback = Some(form.callback);

@@ -30,6 +30,8 @@ pub struct Cfg {
     pub callbacks: BTreeSet<usize>,
     /// Functions that may move the packet, by themselves or through others.
     pub moving: BTreeSet<usize>,
+    /// Functions that may throw.
+    pub throwing: BTreeSet<usize>,
 }
 
 const ARGS: u16 = 0b11_1110;
@@ -57,6 +59,7 @@ impl Cfg {
             funcs: BTreeMap::new(),
             callbacks: BTreeSet::new(),
             moving: BTreeSet::new(),
+            throwing: BTreeSet::new(),
         };
         let mut pc = 0;
         while pc < len {
@@ -116,17 +119,29 @@ impl Cfg {
         let mut changed = true;
         while std::mem::replace(&mut changed, false) {
             for pc in 0..prog.insns.len() {
-                let moves = match self.kinds[pc] {
+                let (moves, throws) = match self.kinds[pc] {
                     Some(Kind::Call(Callee::Helper)) => {
-                        HelperId::from_number(prog.insns[pc].imm as u32).is_some_and(super::net::moves_packet)
+                        let helper = HelperId::from_number(prog.insns[pc].imm as u32);
+                        (helper.is_some_and(super::net::moves_packet), false)
                     }
-                    Some(Kind::Call(Callee::Local)) => func_target(pc, &prog.insns[pc])
-                        .is_some_and(|target| self.moving.contains(&(target as usize))),
-                    _ => false,
+                    Some(Kind::Call(Callee::Local)) => {
+                        let target = func_target(pc, &prog.insns[pc]).unwrap_or(0) as usize;
+                        (self.moving.contains(&target), self.throwing.contains(&target))
+                    }
+                    Some(Kind::Call(Callee::Kfunc)) => (false, self.is_throw(pc)),
+                    _ => (false, false),
                 };
-                changed |= moves && self.moving.insert(self.func_of(pc).start);
+                let func = self.func_of(pc).start;
+                changed |= moves && self.moving.insert(func);
+                changed |= throws && self.throwing.insert(func);
             }
         }
+    }
+
+    /// Whether a call is one of bpf_throw().
+    pub fn is_throw(&self, pc: usize) -> bool {
+        use sextant_abi::tables::KfuncId;
+        matches!(self.relocs[pc], Some(Reloc::Kfunc(i)) if KfuncId::from_index(i) == Some(KfuncId::bpf_throw))
     }
 
     fn check_shape(&self, prog: &Program) -> Result<(), Shape> {

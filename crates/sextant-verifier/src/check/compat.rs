@@ -1,15 +1,68 @@
-//! Whether a program may use a map at all, executed or not. Mirrors `check_map_prog_compatibility()` of kernel/bpf/verifier.c, 7.3.
+//! What is refused before anything is executed: maps that the type cannot have, places it cannot attach to, functions that must
+//! return a number. Mirrors `check_map_prog_compatibility()`, `check_attach_btf_id()` of kernel/bpf/verifier.c and
+//! `check_btf_func()` of check_btf.c, 7.3.
 
 use sextant_abi::image::Reloc;
+use sextant_abi::tables::HelperId;
 use sextant_abi::tables::bpf::*;
+use sextant_bpf::btf::Kind as BtfKind;
+use sextant_bpf::opcode::{Callee, Kind};
 
 use super::*;
 use crate::fields::FieldKind;
 use crate::program::ProgKind;
 
 impl Env<'_> {
+    /// What the program is loaded as, and with.
+    pub(super) fn check_load(&mut self) -> Res {
+        self.check_maps()?;
+        self.check_functions()?;
+        let ProgKind::Other(hook) = self.prog.kind else { return Ok(()) };
+        self.st.pc = 0;
+        if self.prog.sleepable && !hook.can_sleep() {
+            return refuse(Code::Sleepable, "Program of this type cannot be sleepable");
+        }
+        if hook.is_disabled() {
+            return refuse(Code::HelperDenied, format!("{} points to disabled hook", hook.target));
+        }
+        Ok(())
+    }
+
+    /// A function that may be left early gives its caller a number.
+    fn check_functions(&mut self) -> Res {
+        for pc in 0..self.prog.insns.len() {
+            let what = match self.cfg.kinds[pc] {
+                Some(Kind::LdSkb { .. }) => "LD_ABS",
+                Some(Kind::Call(Callee::Helper))
+                    if self.prog.insns[pc].imm as u32 == HelperId::tail_call as u32 =>
+                {
+                    "tail_call"
+                }
+                _ => continue,
+            };
+            let func = self.cfg.func_of(pc).start;
+            if func != 0 && !self.returns_number(func) {
+                self.st.pc = pc;
+                return refuse(
+                    Code::Return,
+                    format!("{what} is only allowed in functions that return 'int'."),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// As far as BTF tells.
+    fn returns_number(&self, func: usize) -> bool {
+        let Some((ty, btf)) = self.prog.func_at(func).zip(self.prog.btf) else { return true };
+        let BtfKind::Func { proto, .. } = btf.kind(ty) else { return true };
+        let BtfKind::FuncProto { ret, .. } = btf.kind(*proto) else { return true };
+        let ret = btf.resolve(*ret).map(|ty| btf.kind(ty));
+        matches!(ret, Ok(BtfKind::Int { .. } | BtfKind::Enum { .. }))
+    }
+
     /// Every map that an instruction names.
-    pub(super) fn check_maps(&mut self) -> Res {
+    fn check_maps(&mut self) -> Res {
         for (slot, reloc) in self.prog.relocs {
             let (Reloc::Map(id) | Reloc::MapValue(id, _)) = reloc else { continue };
             if let Some(map) = self.prog.maps.iter().find(|m| m.id == *id) {

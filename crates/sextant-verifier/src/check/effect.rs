@@ -15,6 +15,7 @@ impl Env<'_> {
     pub(super) fn helper_effect(&mut self, helper: HelperId, old: &[Reg; 11]) -> Res<Option<Reg>> {
         use HelperId as H;
         match helper {
+            H::tail_call => self.check_held("tail_call")?,
             H::set_retval => self.errno_arg()?,
             H::spin_lock | H::spin_unlock => self.spin_lock(helper == H::spin_lock)?,
             H::ringbuf_submit | H::ringbuf_discard => self.release(old[1].ref_id)?,
@@ -78,14 +79,24 @@ impl Env<'_> {
             ProgKind::Other(hook) => (hook.prog_type, hook.attach_type),
             _ => (0, 0),
         };
+        let (min, max) = match self.prog.kind {
+            ProgKind::Other(hook) if hook.is_lsm_cgroup() => {
+                if self.hook_is_void(hook.target) {
+                    let text = "BPF_LSM_CGROUP that attach to void LSM hooks can't modify return value!";
+                    return refuse_reg(Code::ArgType, 1, text);
+                }
+                hook.errno().unwrap_or((-4095, 0))
+            }
+            _ => (-4095, 0),
+        };
         if hook == (BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT) {
             return Ok(());
         }
-        if (-4095..=0).contains(&(i64::from(reg.s.smin32))) && reg.s.smax32 <= 0 {
+        if i64::from(reg.s.smin32) >= min && i64::from(reg.s.smax32) <= max {
             return Ok(());
         }
         let text = format!(
-            "At bpf_set_retval the register R1 has smin={} smax={} should have been in [-4095, 0]",
+            "At bpf_set_retval the register R1 has smin={} smax={} should have been in [{min}, {max}]",
             reg.s.smin32, reg.s.smax32
         );
         refuse_reg(Code::ArgType, 1, text)

@@ -139,7 +139,8 @@ impl Env<'_> {
             let result = self.number(Scalar::UNKNOWN);
             self.set(0, result);
         }
-        Ok(())
+        // The program may end in there.
+        if self.cfg.throwing.contains(&func) { self.check_held("bpf_throw") } else { Ok(()) }
     }
 
     fn match_global_arg(&mut self, func: usize, i: u8, arg: Arg) -> Res {

@@ -47,6 +47,9 @@ impl Env<'_> {
         if net::moves_packet(helper) {
             self.forget_packet();
         }
+        if helper == HelperId::tail_call && self.st.frames.len() > 1 {
+            return self.tail_call();
+        }
         if let Some(mut reg) = result {
             if reg.node == 0 || !reg.is_scalar() {
                 let via = old[1].node;
@@ -282,7 +285,16 @@ fn takes(helper: HelperId, ty: u32) -> bool {
     match helper {
         H::map_lookup_elem | H::map_update_elem | H::map_delete_elem => {
             let closed = only(&storage) || only(&queue) || only(&ring);
-            let other = only(&[BPF_MAP_TYPE_ARENA, BPF_MAP_TYPE_STRUCT_OPS, BPF_MAP_TYPE_PERF_EVENT_ARRAY]);
+            let other = only(&[
+                BPF_MAP_TYPE_ARENA,
+                BPF_MAP_TYPE_STRUCT_OPS,
+                BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+                BPF_MAP_TYPE_STACK_TRACE,
+                BPF_MAP_TYPE_PROG_ARRAY,
+                BPF_MAP_TYPE_CGROUP_ARRAY,
+                BPF_MAP_TYPE_CGROUP_STORAGE,
+                BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+            ]);
             let maps_update = helper != H::map_lookup_elem
                 && only(&[BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS]);
             !closed && !other && !maps_update
@@ -301,6 +313,7 @@ fn takes(helper: HelperId, ty: u32) -> bool {
         H::perf_event_read | H::perf_event_output | H::perf_event_read_value => {
             only(&[BPF_MAP_TYPE_PERF_EVENT_ARRAY])
         }
+        H::tail_call => only(&[BPF_MAP_TYPE_PROG_ARRAY]),
         H::get_stackid => only(&[BPF_MAP_TYPE_STACK_TRACE]),
         H::current_task_under_cgroup => only(&[BPF_MAP_TYPE_CGROUP_ARRAY]),
         _ => true,

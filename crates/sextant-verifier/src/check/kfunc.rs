@@ -43,7 +43,7 @@ impl Env<'_> {
             return Ok(Next::Goto(pc + 1));
         }
         if id == KfuncId::bpf_throw {
-            return refuse(Code::Unsupported, "calling kernel function bpf_throw is not supported");
+            return self.throw();
         }
         let iter = iterator(kfunc);
         if let (Some(ty), true) = (iter, kfunc.flags.contains(KfuncFlags::ITER_NEXT)) {

@@ -26,6 +26,10 @@ impl Env<'_> {
         let base = self.read(n)?;
         let bytes = size.bytes();
         let mut out = self.load_from(n, &base, i64::from(off), bytes)?;
+        if signed && bytes < 8 && out.is_ptr() && base.what == What::Ctx {
+            let text = format!("invalid bpf_context access off={off} size={bytes}");
+            return refuse_reg(Code::CtxAccess, n, text);
+        }
         if signed && bytes < 8 && out.is_scalar() {
             let s = alu::movsx((bytes * 8) as u8, true, &out.s);
             out = Reg { node: out.node, ..Reg::scalar(s) };
@@ -92,7 +96,7 @@ impl Env<'_> {
         }
         let leak_ok = matches!(
             base.what,
-            What::Stack(_) | What::Arena | What::MapValue(_) | What::Mem(_) | What::Packet
+            What::Stack(_) | What::Arena | What::MapValue(_) | What::Mem(_) | What::Packet | What::Ctx
         );
         if val.is_ptr() && !leak_ok {
             return refuse_reg(Code::ObjAccess, n, format!("R{n} leaks addr into {}", base.type_name()));

@@ -12,6 +12,7 @@ mod call;
 mod callback;
 mod cfg;
 mod compat;
+mod depth;
 mod effect;
 mod equal;
 mod global;
@@ -140,6 +141,8 @@ struct Env<'a> {
     entry: usize,
     /// Global functions that are called.
     wanted: BTreeSet<usize>,
+    /// Callbacks that run later, by themselves.
+    later: BTreeSet<usize>,
     processed: u64,
     /// Instructions and jumps since the last kept state.
     since: (u64, u64),
@@ -228,6 +231,7 @@ impl<'a> Env<'a> {
             next_id: 0,
             entry: 0,
             wanted: BTreeSet::new(),
+            later: BTreeSet::new(),
             processed: 0,
             since: (0, 0),
             alive: 0,
@@ -244,7 +248,7 @@ impl<'a> Env<'a> {
     fn all(&mut self) -> Res {
         let mut first = State::new(0, self.prog.sleepable);
         first.frames[0].regs[1] = Reg::ptr(What::Ctx, 0);
-        self.check_maps()?;
+        self.check_load()?;
         self.function(first)?;
         let mut done = BTreeSet::new();
         while let Some(func) = self.wanted.iter().copied().find(|f| !done.contains(f)) {

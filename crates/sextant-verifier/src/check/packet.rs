@@ -171,11 +171,26 @@ impl Env<'_> {
             return Ok(Next::Goto(next));
         }
         // Inside of a function the hidden exit is one from the function.
+        self.leave_early(Scalar::constant(0))
+    }
+
+    /// One path goes on behind the call, one leaves the function with `result`.
+    fn leave_early(&mut self, result: Scalar) -> Res<Next> {
         let other = self.st.clone();
-        self.push(other, next)?;
-        let zero = self.number(Scalar::constant(0));
-        self.set(0, zero);
+        self.push(other, self.st.pc + 1)?;
+        let result = self.number(result);
+        self.set(0, result);
         self.exit()
+    }
+
+    /// bpf_tail_call() inside of a function: where it succeeds, the function has returned, with any result.
+    pub(super) fn tail_call(&mut self) -> Res<Next> {
+        if self.st.top().callback.is_some() {
+            return refuse(Code::Callback, "cannot tail call within callback");
+        }
+        let failed = self.number(Scalar::UNKNOWN);
+        self.set(0, failed);
+        self.leave_early(Scalar::UNKNOWN)
     }
 
     /// The packet was moved: pointers into it are of no use.

@@ -165,7 +165,7 @@ pub(super) fn proto(helper: HelperId) -> Option<Proto> {
         H::get_ns_current_pid_tgid => p(&[Any, Any, Out, Size], Ret::Errno),
         H::current_task_under_cgroup => p(&[Map, Any], Ret::Num),
         H::send_signal | H::send_signal_thread => p(&[Any], Ret::Errno),
-        H::tail_call => None,
+        H::tail_call => p(&[Ctx, Map, Any], Ret::Num),
         H::copy_from_user => sleeping(&[OutZ, Size, Any]),
         H::copy_from_user_task => sleeping(&[OutZ, Size, Any, Obj("task_struct", false), Any]),
         _ => None,

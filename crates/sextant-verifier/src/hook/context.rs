@@ -97,6 +97,31 @@ impl Hook<'_> {
         )
     }
 
+    /// Whether the fields of its context are known; of other types it is read as numbers.
+    pub fn describes_context(&self) -> bool {
+        matches!(
+            self.prog_type,
+            BPF_PROG_TYPE_SOCKET_FILTER
+                | BPF_PROG_TYPE_SCHED_CLS
+                | BPF_PROG_TYPE_SCHED_ACT
+                | BPF_PROG_TYPE_CGROUP_SKB
+                | BPF_PROG_TYPE_LWT_IN
+                | BPF_PROG_TYPE_LWT_OUT
+                | BPF_PROG_TYPE_LWT_XMIT
+                | BPF_PROG_TYPE_LWT_SEG6LOCAL
+                | BPF_PROG_TYPE_SK_SKB
+                | BPF_PROG_TYPE_FLOW_DISSECTOR
+                | BPF_PROG_TYPE_XDP
+                | BPF_PROG_TYPE_SK_MSG
+                | BPF_PROG_TYPE_SK_REUSEPORT
+                | BPF_PROG_TYPE_KPROBE
+                | BPF_PROG_TYPE_TRACEPOINT
+                | BPF_PROG_TYPE_RAW_TRACEPOINT
+                | BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE
+                | BPF_PROG_TYPE_PERF_EVENT
+        )
+    }
+
     /// What an access of the context is of; `None`: it is not possible.
     pub(crate) fn field(&self, off: i64, size: u32, write: bool) -> Option<Field> {
         let a = Access { off, size: i64::from(size), write };

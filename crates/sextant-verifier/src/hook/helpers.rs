@@ -133,6 +133,7 @@ impl Hook<'_> {
             return traces(helper);
         }
         match self.prog_type {
+            BPF_PROG_TYPE_LSM if matches!(helper, H::get_retval | H::set_retval) => self.is_lsm_cgroup(),
             BPF_PROG_TYPE_TRACING | BPF_PROG_TYPE_LSM => traces(helper) || of_tracing(helper),
             BPF_PROG_TYPE_SOCKET_FILTER => reads_bytes(helper) || common_net(helper),
             BPF_PROG_TYPE_SCHED_CLS | BPF_PROG_TYPE_SCHED_ACT => {

@@ -7,6 +7,7 @@
 
 mod context;
 mod helpers;
+mod lsm;
 
 pub(crate) use context::Field;
 pub(crate) use helpers::may_call;
@@ -62,6 +63,18 @@ impl Hook<'_> {
                 Some((0, 1))
             }
             _ => None,
+        }
+    }
+
+    /// Whether its programs may be sleepable.
+    pub(crate) fn can_sleep(&self) -> bool {
+        match self.prog_type {
+            BPF_PROG_TYPE_LSM => !self.is_lsm_cgroup(),
+            BPF_PROG_TYPE_KPROBE
+            | BPF_PROG_TYPE_RAW_TRACEPOINT
+            | BPF_PROG_TYPE_TRACEPOINT
+            | BPF_PROG_TYPE_EXT => true,
+            _ => false,
         }
     }
 
