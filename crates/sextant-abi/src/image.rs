@@ -98,6 +98,8 @@ pub struct ProgramImage {
     pub dead: Vec<bool>,
     /// Per instruction: a load through a BTF pointer, which reads 0 instead of trapping when the address is bad.
     pub probe_load: Vec<bool>,
+    /// Per instruction: an access through an arena pointer, of which only the low half of the address counts.
+    pub arena_access: Vec<bool>,
     /// Types of the program's own that it may allocate, sorted by their id in the program's BTF: what the constant argument of
     /// `bpf_obj_new` means (the kernel's hidden `meta`).
     pub local_types: Vec<(u32, LocalType)>,

@@ -108,6 +108,7 @@ pub fn run(draft: &Draft, world: &World) -> Judged {
     if let Some(accepted) = accepted {
         image.dead.clone_from(&accepted.dead);
         image.probe_load.clone_from(&accepted.probe_load);
+        image.arena_access.clone_from(&accepted.arena_access);
     }
     let made = |engine, sanitize| Machine::new(draft, world, &image, engine, sanitize);
     let mut plain = made(Engine::Interpreter, false);

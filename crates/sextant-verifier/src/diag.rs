@@ -169,4 +169,6 @@ pub struct Accepted {
     pub dead: Vec<bool>,
     /// Per slot: a load through a BTF pointer that may be gone, which reads 0 when the address is bad.
     pub probe_load: Vec<bool>,
+    /// Per slot: an access through an arena pointer, of which only the low half of the address counts.
+    pub arena_access: Vec<bool>,
 }

@@ -2,7 +2,8 @@
 //!
 //! A pointer into the arena is, depending on how a program came to it: the BPF address, its low half alone (32-bit arithmetic, or
 //! NULL plus an offset), or the user address (a global's). All mean the same byte. A load from a page that is not there
-//! reads 0, a store is dropped, and the program's error stream says so.
+//! reads 0, a store is dropped, and the program's error stream says so. Of a pointer that the verifier knows to be the arena's
+//! only the low half counts, so that whatever arithmetic made of it, it means a byte of the arena: a note per instruction says so.
 
 use crate::error::Fault;
 use crate::exec::Exec;
@@ -47,12 +48,17 @@ pub(crate) enum Refused {
 }
 
 impl Exec<'_> {
-    /// Decides it, and reports arena faults.
+    /// Decides it for the access of slot `pc`, and reports arena faults.
     #[cold]
     #[inline(never)]
-    pub(crate) fn refused(&mut self, fault: Fault) -> Refused {
+    pub(crate) fn refused(&mut self, pc: usize, fault: Fault) -> Refused {
         let Some(arena) = self.prog.arena else { return Refused::Trap(fault) };
-        let Some(addr) = arena.resolve(fault.addr) else { return Refused::Trap(fault) };
+        let noted = self.prog.arena_access.get(pc) == Some(&true);
+        let resolved = match noted {
+            true => Some(arena.window | fault.addr & LOW),
+            false => arena.resolve(fault.addr),
+        };
+        let Some(addr) = resolved else { return Refused::Trap(fault) };
         let size = fault.size.into();
         let there = match fault.write {
             true => self.region.wall::<true>(addr, size).is_ok(),

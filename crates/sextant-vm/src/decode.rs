@@ -148,6 +148,8 @@ pub(crate) struct Prog {
     pub(crate) local_types: Vec<(u32, Rc<LocalType>)>,
     /// Its arena.
     pub(crate) arena: Option<ArenaUse>,
+    /// Slots whose addresses are the arena's, whatever they look like.
+    pub(crate) arena_access: Vec<bool>,
     /// Its machine code, when it has run compiled; `None` inside when there can be none.
     pub(crate) compiled: OnceCell<Option<Compiled>>,
     /// How often each slot was executed; kept with `--sanitize` only.
@@ -213,7 +215,8 @@ pub(crate) fn decode(
     let local_types = image.local_types.into_iter().map(|(id, ty)| (id, Rc::new(ty))).collect();
     let executed = vec![Cell::new(0); ops.len()];
     let compiled = OnceCell::new();
-    Prog { id, name: image.name, ops, insns: image.insns, local_types, arena, compiled, executed }
+    let (name, insns, arena_access) = (image.name, image.insns, image.arena_access);
+    Prog { id, name, ops, insns, local_types, arena, arena_access, compiled, executed }
 }
 
 struct Decoder<'a> {

@@ -195,7 +195,7 @@ macro_rules! dispatch {
                         Ok(val) if $signed => $regs[$dst] = sign_extend(val, $lsize * 8),
                         Ok(val) => $regs[$dst] = val,
                         Err(_) if $probe => $regs[$dst] = 0,
-                        Err(fault) => match $self.load_refused(fault) {
+                        Err(fault) => match $self.load_refused($pc - 1, fault) {
                             Ok(val) if $signed => $regs[$dst] = sign_extend(val, $lsize * 8),
                             Ok(val) => $regs[$dst] = val,
                             Err(fault) => $fail!(fault.into()),
@@ -207,7 +207,7 @@ macro_rules! dispatch {
                 Code::$sk => {
                     let addr = $regs[$dst].wrapping_add($op.off as i64 as u64);
                     if let Err(fault) = mem_store::<$san>($region, addr, $size, $op.imm)
-                        && let Err(fault) = $self.store_refused(fault, $op.imm)
+                        && let Err(fault) = $self.store_refused($pc - 1, fault, $op.imm)
                     {
                         $fail!(fault.into());
                     }
@@ -215,7 +215,7 @@ macro_rules! dispatch {
                 Code::$sx => {
                     let addr = $regs[$dst].wrapping_add($op.off as i64 as u64);
                     if let Err(fault) = mem_store::<$san>($region, addr, $size, $regs[$src])
-                        && let Err(fault) = $self.store_refused(fault, $regs[$src])
+                        && let Err(fault) = $self.store_refused($pc - 1, fault, $regs[$src])
                     {
                         $fail!(fault.into());
                     }
@@ -331,7 +331,7 @@ impl Exec<'_> {
                 Code::Atomic => {
                     let addr = regs[dst].wrapping_add(op.off as i64 as u64);
                     if let Err(fault) = atomic::<SAN>(region, op, addr, &mut regs)
-                        && let Err(fault) = self.atomic_refused(fault, op, &mut regs)
+                        && let Err(fault) = self.atomic_refused(pc - 1, fault, op, &mut regs)
                     {
                         fail!(fault.into());
                     }
@@ -377,10 +377,10 @@ impl Exec<'_> {
         }
     }
 
-    /// A load that the wall refused: perhaps the arena's.
+    /// A load that the wall refused at slot `pc`: perhaps the arena's.
     #[cold]
-    pub(crate) fn load_refused(&mut self, fault: Fault) -> Result<u64, Fault> {
-        match self.refused(fault) {
+    pub(crate) fn load_refused(&mut self, pc: usize, fault: Fault) -> Result<u64, Fault> {
+        match self.refused(pc, fault) {
             Refused::Retry(addr) => self.region.bpf_load(addr, fault.size),
             Refused::Absorbed => Ok(0),
             Refused::Trap(fault) => Err(fault),
@@ -388,8 +388,8 @@ impl Exec<'_> {
     }
 
     #[cold]
-    pub(crate) fn store_refused(&mut self, fault: Fault, val: u64) -> Result<(), Fault> {
-        match self.refused(fault) {
+    pub(crate) fn store_refused(&mut self, pc: usize, fault: Fault, val: u64) -> Result<(), Fault> {
+        match self.refused(pc, fault) {
             Refused::Retry(addr) => self.region.bpf_store(addr, fault.size, val),
             Refused::Absorbed => Ok(()),
             Refused::Trap(fault) => Err(fault),
@@ -399,11 +399,12 @@ impl Exec<'_> {
     #[cold]
     pub(crate) fn atomic_refused(
         &mut self,
+        pc: usize,
         fault: Fault,
         op: &Op,
         regs: &mut [u64; 16],
     ) -> Result<(), Fault> {
-        match self.refused(fault) {
+        match self.refused(pc, fault) {
             Refused::Retry(addr) => atomic::<false>(self.region, op, addr, regs),
             Refused::Absorbed => Ok(()),
             Refused::Trap(fault) => Err(fault),

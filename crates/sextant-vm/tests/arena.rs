@@ -232,7 +232,28 @@ fn a_vm_has_four_arenas_that_do_not_meet() {
     }
 }
 
+/// Found by random programs: the verifier takes any arithmetic on an arena pointer, and so must the vm.
+#[test]
+fn of_a_known_arena_pointer_the_low_half_counts() {
+    let (vm, mut host) = (vm(false), TestHost::default());
+    let map = arena(&vm);
+    let alloc = "mov %r2, 0\nmov %r3, 1\nmov %r4, -1\nmov %r5, 0\nlddw %r1, 0\ncall kfunc 1\nmov %r6, %r0\n";
+    let use_it = "stdw [%r6+8], 77\nlddw %r1, 0x1234567800000000\nadd %r1, %r6\nldxdw %r0, [%r1+8]\n\
+                  lddw %r2, 0x80000000\nadd %r1, %r2\nldxdw %r3, [%r1+0]\nstdw [%r1+0], 1\nadd %r0, %r3\nexit";
+    let kfunc = Reloc::Kfunc(KfuncId::bpf_arena_alloc_pages.index());
+    let relocs = [(4, Reloc::Map(map.0)), (6, kfunc)];
+    let plain = image(&format!("{alloc}{use_it}"), &relocs);
+    let arena_access = vec![true; plain.insns.len()];
+    let noted = vm.prog_add(sextant_abi::ProgramImage { arena_access, ..plain.clone() });
+    assert_eq!(vm.run(noted, &[], &mut host).map(|run| run.r0), Ok(77));
+    assert_eq!(host.printed.len(), 2, "a load and a store of a page that is not there");
+    let unknown = vm.prog_add(plain);
+    let trap = vm.run(unknown, &[], &mut host).map_err(Trap::into_kind);
+    assert!(matches!(trap, Err(TrapKind::BadAccess(_))), "nobody says that it is the arena's");
+}
+
 host::compiled_too! {
+    of_a_known_arena_pointer_the_low_half_counts
     pages_are_given_out_and_hold_what_is_stored
     faults_read_zero_and_drop_stores
     reports_end_somewhere

@@ -2,7 +2,7 @@
 
 use sextant_abi::tables::KfuncId as K;
 use sextant_bpf::insn::{BPF_CALL, BPF_JMP, BPF_X, Insn};
-use sextant_bpf::opcode::{DST, IMM, Kind, OFF, SRC, Size, TABLE};
+use sextant_bpf::opcode::{Alu, DST, IMM, Kind, OFF, SRC, Size, TABLE};
 
 use super::Gen;
 use super::mem::Span;
@@ -35,17 +35,19 @@ impl Gen<'_> {
             self.asm.cast(2, 2, 1);
         }
         let span = Span::of(0, 4096);
-        // An arena has no bounds to be wrong about.
-        let slips = std::mem::take(&mut self.slips);
         (0..1 + self.rng.below(3)).for_each(|_| self.access(2, span));
         if self.rng.below(3) == 0 {
             // Anywhere in the arena or past its end: faults read 0.
             let x = self.num();
-            self.asm.mov(2, x);
-            self.asm.cast(2, 2, 1);
+            match self.rng.coin() {
+                true => {
+                    self.asm.mov(2, x);
+                    self.asm.cast(2, 2, 1);
+                }
+                false => self.asm.alu(Alu::Add, true, 2, Src::Reg(x)),
+            }
             self.access(2, span);
         }
-        self.slips = slips;
         if self.rng.below(3) == 0 {
             self.asm.ldx(2, 10, super::HELD);
             self.asm.cast(2, 2, 0x1_0000);

@@ -47,9 +47,10 @@ impl Kernel {
         }
         let (btf_id, subprogs) = self.subprogs(a, &name, &insns)?;
         let dead = vec![false; insns.len()];
-        let probe_load = vec![false; insns.len()];
+        let (probe_load, arena_access) = (dead.clone(), dead.clone());
         let local_types = self.local_types(a, &insns, &relocs)?;
-        let image = ProgramImage { name, insns, relocs, subprogs, dead, probe_load, local_types };
+        let image =
+            ProgramImage { name, insns, relocs, subprogs, dead, probe_load, arena_access, local_types };
         // The verifier folds for itself and has its own words.
         let image = if judged { image } else { self.fold(image)? };
         Ok(Resolved { image, btf_id, maps })

@@ -97,6 +97,7 @@ impl Kernel {
         if let Ok(accepted) = &result {
             image.dead.clone_from(&accepted.dead);
             image.probe_load.clone_from(&accepted.probe_load);
+            image.arena_access.clone_from(&accepted.arena_access);
         }
         self.verdicts.borrow_mut().push(Verdict { prog, result, log });
         Ok(())

@@ -72,7 +72,10 @@ impl Env<'_> {
             }
             What::Ctx => self.load_ctx(n, base, off, size),
             What::Obj(ty) => self.load_obj(n, base, ty, off, size),
-            What::Arena => Ok(self.number(Scalar::bytes(size))),
+            What::Arena => {
+                self.arena[self.st.pc] = true;
+                Ok(self.number(Scalar::bytes(size)))
+            }
             What::Packet | What::PacketMeta => {
                 self.packet_access(n, base, off, size, false)?;
                 Ok(self.number(Scalar::bytes(size)))
@@ -126,7 +129,10 @@ impl Env<'_> {
             What::Packet | What::PacketMeta => self.packet_access(n, &base, off, size, true),
             What::FlowKeys => self.flow_keys_access(n, &base, off, size),
             What::Obj(ty) => self.store_obj(n, &base, ty, off, size),
-            What::Arena => Ok(()),
+            What::Arena => {
+                self.arena[self.st.pc] = true;
+                Ok(())
+            }
             What::MapKey(_) => refuse_reg(Code::Readonly, n, format!("write to change key R{n} not allowed")),
             _ => self.bad_mem(n, &base),
         }

@@ -150,6 +150,7 @@ struct Env<'a> {
     peak: usize,
     seen: Vec<bool>,
     probe: Vec<bool>,
+    arena: Vec<bool>,
     /// Stack used by the function at a slot.
     depth: std::collections::BTreeMap<usize, u32>,
     /// Which way conditional jumps went; None: nobody asked.
@@ -238,6 +239,7 @@ impl<'a> Env<'a> {
             peak: 0,
             seen: vec![false; len],
             probe: vec![false; len],
+            arena: vec![false; len],
             depth: std::collections::BTreeMap::new(),
             trail: None,
             log: None,
@@ -334,6 +336,7 @@ impl<'a> Env<'a> {
                 .map(|pc| if second(pc) { !self.seen[pc - 1] } else { !self.seen[pc] })
                 .collect(),
             probe_load: self.probe.clone(),
+            arena_access: self.arena.clone(),
         }
     }
 

@@ -249,21 +249,21 @@ fn access(exec: &mut Exec<'_>, pc: usize, addr: u64, val: u64, r0: u64) -> Resul
         Shape::Load(size, signed, probe) => {
             let val = match mem_load(exec.region, addr, size, false) {
                 Err(_) if probe => Ok(0),
-                Err(fault) => exec.load_refused(fault),
+                Err(fault) => exec.load_refused(pc, fault),
                 val => val,
             };
             val.map(|val| if signed { sign_extend(val, size * 8) } else { val })
         }
         Shape::Store(size, _) => {
             let done = mem_store::<false>(exec.region, addr, size, val);
-            done.or_else(|fault| exec.store_refused(fault, val)).map(|()| 0)
+            done.or_else(|fault| exec.store_refused(pc, fault, val)).map(|()| 0)
         }
         _ => {
             let mut regs = [0; 16];
             regs[op.src as usize] = val;
             regs[0] = r0;
             let done = atomic::<false>(exec.region, &op, addr, &mut regs);
-            done.or_else(|fault| exec.atomic_refused(fault, &op, &mut regs))?;
+            done.or_else(|fault| exec.atomic_refused(pc, fault, &op, &mut regs))?;
             Ok(regs[if is_cmpxchg(&op) { 0 } else { op.src as usize }])
         }
     }
