@@ -17,6 +17,7 @@ mod metadata;
 mod model;
 mod run;
 mod schedulers;
+mod selftests;
 mod suite;
 mod verifier_tests;
 mod vmlinuz;
@@ -96,9 +97,9 @@ enum Chore {
         #[arg(long)]
         sim: bool,
     },
-    /// Seed bugs in a copy of the class and see that the model and the checkers catch them
+    /// Seed bugs in a copy of the class and see that the model, the checkers and the selftests catch them
     Mutants {
-        /// Bugs or watchers; all of mutants.toml if none is named
+        /// Bugs, watchers, selftests, or `selftests` for all of these; all of mutants.toml and selftests.toml if none is named
         names: Vec<String>,
         /// Within how many sequences each has to be caught
         #[arg(long, default_value_t = 10_000)]

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::{Done, run, workspace};
+use crate::{Done, run, selftests, workspace};
 
 /// A bug to seed.
 #[derive(Deserialize)]
@@ -79,30 +79,32 @@ pub fn mutants(only: &[String], sequences: u64, check: bool) -> Result<Done> {
             bail!("{watcher} has no bugs to catch, it needs {AT_LEAST}");
         }
     }
+    let selftests = selftests::check()?;
     if check {
-        return Ok(Done::Ok(format!("{} bugs can be seeded", mutants.len())));
+        return Ok(Done::Ok(format!("{} bugs can be seeded", mutants.len() + selftests)));
     }
     mutants.retain(|m| only.is_empty() || only.contains(&m.name) || only.contains(&m.by));
-    if mutants.is_empty() {
-        bail!("mutants.toml has nothing called {only:?}");
-    }
     if !workspace::root().join(".git").exists() {
         return Ok(Done::Skipped("the scratch copy is a git worktree, and this is no checkout".into()));
     }
     let tree = scratch()?;
-    let mut missed = Vec::new();
+    let (in_selftests, mut missed) = selftests::run(only, &tree)?;
+    let tried = mutants.len() + in_selftests;
+    if tried == 0 {
+        bail!("neither mutants.toml nor selftests.toml has anything called {only:?}");
+    }
     println!("{:<12} {:<44} caught", "watcher", "bug");
     for m in &mutants {
         let caught = m.seed(&tree, sequences)?;
         println!("{:<12} {:<44} {}", m.by, m.name, caught.as_deref().unwrap_or("NO"));
         if caught.is_none() {
-            missed.push(m.name.as_str());
+            missed.push(m.name.clone());
         }
     }
     if !missed.is_empty() {
-        bail!("not caught within {sequences} sequences: {}", missed.join(", "));
+        bail!("not caught (random sequences: {sequences}): {}", missed.join(", "));
     }
-    Ok(Done::Ok(format!("{} of {} bugs caught within {sequences} sequences", mutants.len(), mutants.len())))
+    Ok(Done::Ok(format!("{tried} of {tried} bugs caught, by random sequences within {sequences}")))
 }
 
 /// The names of all checkers: one file each.
