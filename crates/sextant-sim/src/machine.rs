@@ -273,6 +273,9 @@ impl Simulation {
 
     /// Unregisters the scheduler (exit kind UNREG) and waits until it is gone, at the very end of a run.
     fn shut_down(&mut self, sink: &mut dyn EventSink) {
+        if self.sched.scx_in_transition() {
+            self.on_cpu(CpuId(0), sink, |sim| sim.sched.scx_finish_transition());
+        }
         if self.sched.ext.state() == EnableState::Disabled {
             return;
         }

@@ -95,6 +95,9 @@ impl Command {
     }
 }
 
+/// Until a command that is held off is tried again.
+const RETRY: Ns = Ns(1_000_000);
+
 impl Simulation {
     /// The cgroups of the workload, and those its tasks name.
     pub(crate) fn make_cgroups(&mut self) -> Result<(), SimError> {
@@ -156,6 +159,12 @@ impl Simulation {
     /// Carries out the event that is due.
     pub(crate) fn run_script(&mut self, at: Ns) {
         let workload = self.workload.clone();
+        let due = self.script.last().map(|&i| &workload.events[i].command);
+        if matches!(due, Some(Command::Cpu { .. })) && self.sched.scx_in_transition() {
+            // Enabling and disabling a scheduler hold it off (cpus_read_lock).
+            self.queue.arm(self.script_slot, at + RETRY);
+            return;
+        }
         if let Some(i) = self.script.pop() {
             self.sched.as_kthread = Some(self.helper);
             self.sched.charge(self.costs.syscall_ns);

@@ -7,16 +7,16 @@
 //!  the new one exits with an error, now or later ────────────────────────────────────────────────────► or rollback
 //! ```
 //!
-//! Unregistering and enabling are an entry each, done by a kernel thread on CPU 0; between them the other CPUs go on, their tasks in
-//! the fair class. What must hold: nothing of the old one is called after its end. Loading takes no virtual time: a loader
-//! opens and verifies its object while the old scheduler is in charge.
+//! Disabling and enabling are done in steps by a kernel thread on CPU 0 ([`Step`]); between them the other CPUs go on, in bypass mode. What must
+//! hold: nothing of the old one is called after its end; a swap that is due waits until the one before is over. Loading takes no virtual
+//! time: a loader opens and verifies its object while the old scheduler is in charge. With `--ideal` steps take no time either.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use sextant_abi::Ns;
-use sextant_abi::exit::{ExitInfo, ExitKind};
-use sextant_sched::ext::EnableState;
+use sextant_abi::exit::ExitInfo;
+use sextant_sched::ext::{EnableState, Step};
 use sextant_sched::ops::Op;
 use sextant_sched::{Class, Event, Ops, Sched, TaskId};
 
@@ -67,8 +67,12 @@ pub struct SwapResult {
 enum Stage {
     /// Until the next time.
     Idle,
-    /// The old one has been told to go; the new one comes next.
-    Detached,
+    /// The old one is on its way out.
+    Leaving,
+    /// It is gone; the new one comes next.
+    Gone,
+    /// The new one is on its way in.
+    Coming,
     /// A failed one is to be replaced by the one before.
     Rollback,
 }
@@ -224,6 +228,14 @@ impl Swaps {
 
     /// The results at the end of a run.
     pub fn finish(&mut self, now: Ns, s: &Sched) -> Vec<SwapResult> {
+        // One that is under way has had so much until now.
+        if self.waits.open
+            && let Some(last) = self.results.len().checked_sub(1)
+        {
+            let since = self.bypass_since.take();
+            self.results[last].bypass_ns = self.bypass_ns + since.map_or(0, |since| now.since(since).0);
+            self.waits.close(last, s);
+        }
         self.waits.finish(now, s, &mut self.results);
         std::mem::take(&mut self.results)
     }
@@ -283,23 +295,12 @@ impl Simulation {
     /// The swap's next step is due.
     pub(crate) fn run_swap(&mut self, at: Ns) {
         let Some(mut swaps) = self.swaps.take() else { return };
-        let at = at.since(UPTIME);
-        match swaps.stage {
-            Stage::Idle => self.swap_out(&mut swaps, at),
-            Stage::Detached => {
-                if let Some((_, to)) = swaps.plan.pop() {
-                    self.swap_in(&mut swaps, to);
-                }
-            }
-            Stage::Rollback => {
-                let (to, exit) = (swaps.before, self.sched.ext.exit_info().cloned());
-                swaps.begin(at, to, true, exit);
-                self.swap_in(&mut swaps, to);
-            }
-        }
+        self.sched.as_kthread = Some(self.helper);
+        let wait = self.swap_step(&mut swaps, at.since(UPTIME));
+        self.sched.as_kthread = None;
         let next = match swaps.stage {
             Stage::Idle => swaps.plan.last().map(|&(at, _)| UPTIME + at),
-            Stage::Detached | Stage::Rollback => Some(self.sched.now),
+            _ => Some(self.sched.now + Ns(wait)),
         };
         if let Some(next) = next {
             self.queue.arm(swaps.slot, next.max(self.sched.now));
@@ -307,41 +308,82 @@ impl Simulation {
         self.swaps = Some(swaps);
     }
 
-    /// Unregisters the scheduler and waits until it is gone; one that has exited already is gone.
-    fn swap_out(&mut self, swaps: &mut Swaps, at: Ns) {
-        let Some(&(_, to)) = swaps.plan.last() else { return };
-        if self.sched.ext.state() != EnableState::Disabled {
-            swaps.bypass_ns = 0;
-            self.sched.as_kthread = Some(self.helper);
-            self.sched.scx_disable(ExitKind::Unreg);
-            self.sched.scx_flush_disable_work();
-            self.sched.as_kthread = None;
+    /// One step; how long the next one has to wait, ns.
+    fn swap_step(&mut self, swaps: &mut Swaps, at: Ns) -> u64 {
+        match swaps.stage {
+            Stage::Idle => self.swap_out(swaps, at),
+            Stage::Rollback => {
+                let (to, exit) = (swaps.before, self.sched.ext.exit_info().cloned());
+                swaps.begin(at, to, true, exit);
+                self.swap_in(swaps, to);
+            }
+            Stage::Gone => {
+                if let Some((_, to)) = swaps.plan.pop() {
+                    self.swap_in(swaps, to);
+                }
+            }
+            Stage::Leaving | Stage::Coming => return self.go_on(swaps),
         }
-        let exit = swaps.ops.is_some().then(|| self.sched.ext.exit_info().cloned()).flatten();
-        swaps.begin(at, to, false, exit);
-        swaps.stage = Stage::Detached;
-        swaps.attached = false;
+        0
     }
 
-    /// Gives the old one's memory back, loads the new one and enables it.
+    /// The next step of enabling or disabling.
+    fn go_on(&mut self, swaps: &mut Swaps) -> u64 {
+        match self.sched.scx_step() {
+            Step::GracePeriod if self.cpus.len() > 1 => return self.costs.grace_period_ns,
+            Step::GracePeriod => {}
+            Step::Again { tasks } => self.sched.charge(self.costs.change_ns * u64::from(tasks)),
+            Step::Done if swaps.stage == Stage::Leaving => self.gone(swaps),
+            Step::Done => self.came(swaps, Ok(())),
+        }
+        0
+    }
+
+    /// Unregisters the scheduler; one that has exited already is gone.
+    fn swap_out(&mut self, swaps: &mut Swaps, at: Ns) {
+        let Some(&(_, to)) = swaps.plan.last() else { return };
+        swaps.attached = false;
+        swaps.begin(at, to, false, None);
+        if self.sched.ext.state() == EnableState::Disabled {
+            return self.gone(swaps);
+        }
+        swaps.bypass_ns = 0;
+        self.sched.scx_unregister_begin();
+        swaps.stage = Stage::Leaving;
+    }
+
+    /// The old one is gone.
+    fn gone(&mut self, swaps: &mut Swaps) {
+        swaps.stage = Stage::Gone;
+        let exit = swaps.ops.is_some().then(|| self.sched.ext.exit_info().cloned()).flatten();
+        if let Some(result) = swaps.results.last_mut() {
+            result.from_exit = exit;
+        }
+    }
+
+    /// Gives the old one's memory back, loads the new one and begins to enable it.
     fn swap_in(&mut self, swaps: &mut Swaps, to: usize) {
         if let Some(old) = swaps.ops.take() {
             old.release(&mut self.sched);
         }
-        (swaps.stage, swaps.fresh, swaps.closing) = (Stage::Idle, true, true);
+        (swaps.stage, swaps.fresh) = (Stage::Coming, true);
         (swaps.before, swaps.current) = (swaps.current, to);
-        let enabled = (swaps.load)(to).and_then(|ops| {
+        let begun = (swaps.load)(to).and_then(|ops| {
             swaps.ops.clone_from(&ops);
-            let Some(ops) = ops else { return Ok(()) };
-            self.sched.as_kthread = Some(self.helper);
-            let result = self.sched.scx_enable(ops);
-            self.sched.as_kthread = None;
-            result.map_err(|e| e.to_string())
+            let begin = |ops| self.sched.scx_enable_begin(ops).map_err(|e| e.to_string());
+            ops.map_or(Ok(()), begin)
         });
-        let in_charge = self.sched.ext.state() != EnableState::Disabled;
-        swaps.attached = in_charge;
-        let failed = enabled.is_err() || (swaps.ops.is_some() && !in_charge);
-        if let (Err(why), Some(result)) = (enabled, swaps.results.last_mut()) {
+        if begun.is_err() || swaps.ops.is_none() {
+            self.came(swaps, begun);
+        }
+    }
+
+    /// The new one is in charge, or has failed; or it is the fair class.
+    fn came(&mut self, swaps: &mut Swaps, begun: Result<(), String>) {
+        (swaps.stage, swaps.closing) = (Stage::Idle, true);
+        swaps.attached = self.sched.ext.state() != EnableState::Disabled;
+        let failed = begun.is_err() || (swaps.ops.is_some() && !swaps.attached);
+        if let (Err(why), Some(result)) = (begun, swaps.results.last_mut()) {
             result.failed = Some(why);
             swaps.ops = None;
         }

@@ -13,7 +13,7 @@ use sextant_abi::{CpuId, DsqId, Ns};
 use sextant_sched::ops::{Op, OpsParams};
 use sextant_sched::{Ops, Sched, TaskId};
 use sextant_sim::workload::{Action, Phase, Policy, SpecId, TaskSpec};
-use sextant_sim::{NoSink, SimConfig, Simulation, Workload};
+use sextant_sim::{NoSink, SimConfig, Simulation, SwapPlan, Workload};
 use support::*;
 
 const FIFO: DsqId = DsqId(1);
@@ -49,6 +49,15 @@ struct Chaos {
 }
 
 impl Chaos {
+    fn new(mut rng: Rng) -> Self {
+        Self {
+            flags: if rng.one_in(3) { SCX_OPS_ENQ_LAST } else { 0 },
+            forgets: if rng.one_in(4) { 60 } else { 0 },
+            held: RefCell::default(),
+            rng: RefCell::new(rng),
+        }
+    }
+
     fn below(&self, n: u64) -> u64 {
         self.rng.borrow_mut().below(n)
     }
@@ -205,20 +214,37 @@ fn simulate(seed: u64, only: Option<&str>) {
     let w = some_workload(&mut rng, nr_cpus);
     let ideal = rng.one_in(2);
     let config = SimConfig { nr_cpus, seed, ideal, ..SimConfig::default() };
-    let policy = Chaos {
-        flags: if rng.one_in(3) { SCX_OPS_ENQ_LAST } else { 0 },
-        forgets: if rng.one_in(4) { 60 } else { 0 },
-        held: RefCell::default(),
-        rng: RefCell::new(rng),
-    };
+    let policy = Rc::new(Chaos::new(rng));
     let mut sim = Simulation::new(config, &w, mem()).expect("the workload is legal");
     let run = format!("random simulation, seed {seed}\nreplay: cargo xtask model --sim --seed {seed}");
     sim.watch(only, run);
-    sim.attach(Rc::new(policy), &mut NoSink).expect("the table is well-formed");
-    sim.run(&mut NoSink).expect("it comes to an end");
-    let info = sim.sched.ext.exit_info().expect("it is over");
-    let fine = info.msg.is_empty() || info.msg.contains("failed to run for");
-    assert!(fine, "seed {seed}: {}\nreplay: cargo xtask model --sim --seed {seed}", info.msg);
+    sim.attach(policy.clone(), &mut NoSink).expect("the table is well-formed");
+    if let Some(plan) = some_swaps(seed) {
+        sim.plan_swaps(plan, Some(policy));
+    }
+    let outcome = sim.run(&mut NoSink).expect("it comes to an end");
+    let replaced = outcome.swaps.iter().filter_map(|swap| swap.from_exit.as_ref());
+    for info in replaced.chain(sim.sched.ext.exit_info()) {
+        let fine = info.msg.is_empty() || info.msg.contains("failed to run for");
+        assert!(fine, "seed {seed}: {}\nreplay: cargo xtask model --sim --seed {seed}", info.msg);
+    }
+}
+
+/// In one run of three other schedulers like the first come at random times, or the fair class.
+fn some_swaps(seed: u64) -> Option<SwapPlan> {
+    let mut rng = Rng(!seed);
+    if !rng.one_in(3) {
+        return None;
+    }
+    let mut times: Vec<u64> = (0..rng.below(4) + 1).map(|_| rng.below(100_000) + 1).collect();
+    times.sort_unstable();
+    let swaps = times.into_iter().map(|us| (Ns::from_us(us), rng.below(4) as usize)).collect();
+    let rollback = rng.one_in(2);
+    let load = move |number: usize| -> Result<Option<Rc<dyn Ops>>, String> {
+        let seed = rng.below(u64::MAX);
+        Ok((number != 3).then(|| -> Rc<dyn Ops> { Rc::new(Chaos::new(Rng(seed))) }))
+    };
+    Some(SwapPlan { swaps, rollback, load: Box::new(load) })
 }
 
 fn number(var: &str) -> Option<u64> {

@@ -105,6 +105,13 @@ impl Sched {
     /// Attaches a scheduler. Ok does not mean that it is in charge: a failing ops.init, a contradiction between flags and ops
     /// and the like are an exit right after the attach (see `exit_info`).
     pub fn scx_enable(&mut self, ops: Rc<dyn Ops>) -> Result<(), EnableError> {
+        self.scx_enable_begin(ops)?;
+        self.scx_finish_transition();
+        Ok(())
+    }
+
+    /// The same in steps: the rest is `scx_step`'s.
+    pub fn scx_enable_begin(&mut self, ops: Rc<dyn Ops>) -> Result<(), EnableError> {
         let params = ops.params();
         check_ops_params(&params, self.cfg.hz)?;
         ops.check()?;
@@ -117,18 +124,19 @@ impl Sched {
         }
         ops.reg(self)?;
         self.alloc_sched(ops, &params);
-        let mut failed = self.scx_root_enable(&params).err();
-        if failed.is_none() && self.ext.exit_kind != ExitKind::None {
-            // Somebody claimed the exit meanwhile: the state cannot become ENABLED.
-            failed = Some(super::idle::EBUSY);
-        }
-        if let Some(errno) = failed {
-            self.scx_error(format!("scx_root_enable() failed ({errno})"));
-            self.scx_flush_disable_work();
-            return Ok(());
-        }
-        self.set_enabled(&params);
+        self.begin_enable(params);
         Ok(())
+    }
+
+    /// A scheduler that was attached does not come into charge: it exits at once.
+    pub(super) fn enable_failed(&mut self, errno: i32) {
+        self.scx_error(format!("scx_root_enable() failed ({errno})"));
+        self.scx_flush_disable_work();
+    }
+
+    /// Whether somebody has claimed the exit of the scheduler.
+    pub(super) fn scx_exit_claimed(&self) -> bool {
+        self.ext.exit_kind != ExitKind::None
     }
 
     /// `scx_alloc_and_add_sched`
@@ -165,8 +173,8 @@ impl Sched {
         self.start_watchdog(timeout);
     }
 
-    /// `scx_root_enable_workfn` up to the end of bypass; Err is the errno that becomes the exit.
-    fn scx_root_enable(&mut self, params: &OpsParams) -> Result<(), i32> {
+    /// `scx_root_enable_workfn` up to the beginning of bypass; Err is the errno that becomes the exit.
+    pub(super) fn root_enable_begin(&mut self, params: &OpsParams) -> Result<(), i32> {
         let ops = self.ext.ops.clone().ok_or(super::idle::EBUSY)?;
         self.scx_idle_enable(ops.has(Op::UpdateIdle));
         self.build_cids(params.cid_shard_size);
@@ -188,16 +196,13 @@ impl Sched {
         if ops.has(Op::CpuAcquire) || ops.has(Op::CpuRelease) {
             self.ext.flags |= SCX_OPS_HAS_CPU_PREEMPT;
         }
-        self.ext.init_task_enabled = true;
-        self.scx_cgroup_init()?;
-        self.init_all_tasks()?;
+        Ok(())
+    }
+
+    /// Every task is initialised: from now on tasks may be in the class.
+    pub(super) fn let_tasks_in(&mut self) {
         self.ext.switching_all = self.ext.flags & SCX_OPS_SWITCH_PARTIAL == 0;
         self.ext.enabled = true;
-        for p in self.live_tasks() {
-            self.switch_to_new_class(p);
-        }
-        self.scx_bypass(false);
-        Ok(())
     }
 
     /// What ops.init or ops.init_cids returned.
@@ -210,7 +215,7 @@ impl Sched {
         Err(ret)
     }
 
-    fn set_enabled(&mut self, params: &OpsParams) {
+    pub(super) fn set_enabled(&mut self, params: &OpsParams) {
         self.ext.state = EnableState::Enabled;
         self.ext.switched_all = self.ext.switching_all;
         if self.ext.switched_all {
@@ -252,29 +257,31 @@ impl Sched {
     }
 
     /// All tasks but swapper/N and the dead, in creation order.
-    fn live_tasks(&self) -> Vec<TaskId> {
+    pub(super) fn live_tasks(&self) -> Vec<TaskId> {
         self.tasks.iter().filter(|t| !t.dead && t.class != Class::Idle).map(|t| t.id).collect()
     }
 
-    fn init_all_tasks(&mut self) -> Result<(), i32> {
-        for p in self.live_tasks() {
-            self.set_scx_task_state(p, SCX_TASK_INIT_BEGIN);
-            let ret = self.scx_init_task(p, false);
-            if ret != 0 {
-                self.set_scx_task_state(p, SCX_TASK_NONE);
-                let name = self.task_name(p);
-                self.scx_error(format!("ops.init_task() failed ({ret}) for {name}"));
-                return Err(ret);
-            }
-            self.set_scx_task_state(p, SCX_TASK_INIT);
-            self.set_scx_task_state(p, SCX_TASK_READY);
+    /// A task that was there before the scheduler; one that has exited meanwhile, or that a fork has initialised, is left alone.
+    pub(super) fn init_one_task(&mut self, p: TaskId) -> Result<(), i32> {
+        if self.tasks[p].dead || self.scx_task_state(p) != SCX_TASK_NONE {
+            return Ok(());
         }
+        self.set_scx_task_state(p, SCX_TASK_INIT_BEGIN);
+        let ret = self.scx_init_task(p, false);
+        if ret != 0 {
+            self.set_scx_task_state(p, SCX_TASK_NONE);
+            let name = self.task_name(p);
+            self.scx_error(format!("ops.init_task() failed ({ret}) for {name}"));
+            return Err(ret);
+        }
+        self.set_scx_task_state(p, SCX_TASK_INIT);
+        self.set_scx_task_state(p, SCX_TASK_READY);
         Ok(())
     }
 
     /// Every READY task goes through a change, those that stay in their class too.
-    fn switch_to_new_class(&mut self, p: TaskId) {
-        if self.scx_task_state(p) != SCX_TASK_READY {
+    pub(super) fn switch_to_new_class(&mut self, p: TaskId) {
+        if self.tasks[p].dead || self.scx_task_state(p) != SCX_TASK_READY {
             return;
         }
         let new = self.scx_setscheduler_class(p);
@@ -288,34 +295,45 @@ impl Sched {
 
     /// `scx_disable_workfn`
     pub(crate) fn disable_workfn(&mut self) {
-        if !std::mem::take(&mut self.ext.disable_pending) {
+        // A scheduler that is on its way in is thrown out when it is there (scx_enable_mutex).
+        if self.ext.transition.is_some() || !std::mem::take(&mut self.ext.disable_pending) {
             return;
         }
-        self.scx_bypass(true);
-        self.ext.state = EnableState::Disabling;
-        self.scx_root_disable();
-        self.ext.state = EnableState::Disabled;
-        self.scx_bypass(false);
-        self.emit(Event::Disabled);
+        self.begin_disable();
+        self.scx_finish_transition();
     }
 
-    /// `scx_root_disable` between the state changes.
-    fn scx_root_disable(&mut self) {
-        let was_switched_all = self.ext.switched_all;
+    /// Unregisters the scheduler (exit kind UNREG) in steps: the rest is `scx_step`'s. One that exits already only goes on.
+    pub fn scx_unregister_begin(&mut self) {
+        self.scx_disable(ExitKind::Unreg);
+        self.exit_irq_work();
+        if std::mem::take(&mut self.ext.disable_pending) {
+            self.begin_disable();
+        }
+    }
+
+    /// `scx_root_disable`: nobody new comes into the class.
+    pub(super) fn keep_tasks_out(&mut self) {
+        self.ext.was_switched_all = self.ext.switched_all;
         (self.ext.switched_all, self.ext.switching_all) = (false, false);
         self.scx_cgroup_exit();
         self.ext.init_task_enabled = false;
-        for p in self.live_tasks() {
-            self.return_to_fair(p);
-        }
+    }
+
+    /// The class is empty.
+    pub(super) fn all_back(&mut self) {
         self.dl_servers_detach_bw(Server::Ext);
-        if was_switched_all {
+        if self.ext.was_switched_all {
             // -EBUSY if somebody has raised a runtime meanwhile: fair goes without.
             let _ = self.dl_servers_attach_bw(Server::Fair);
         }
         self.ext.enabled = false;
         self.ext.has_op = 0;
         self.ext.builtin_idle = false;
+    }
+
+    /// ops.exit, and the scheduler is gone.
+    pub(super) fn scheduler_exit(&mut self) {
         if self.ext.ops.as_ref().is_some_and(|ops| ops.has(Op::Exit)) {
             self.op_exit();
         }
@@ -326,7 +344,20 @@ impl Sched {
         self.ext.dsqs.clear_user();
     }
 
-    fn return_to_fair(&mut self, p: TaskId) {
+    /// The end of `scx_disable_workfn`.
+    pub(super) fn disabled(&mut self) {
+        self.ext.state = EnableState::Disabled;
+        // An enable that failed has left its own; the depth is the scheduler's and goes with it.
+        while self.ext.bypass_depth > 0 {
+            self.scx_bypass(false);
+        }
+        self.emit(Event::Disabled);
+    }
+
+    pub(super) fn return_to_fair(&mut self, p: TaskId) {
+        if self.tasks[p].dead {
+            return;
+        }
         let new = self.scx_setscheduler_class(p);
         let class = if new != self.tasks[p].class { DEQUEUE_CLASS } else { 0 };
         self.update_rq_clock(self.tasks[p].cpu);

@@ -31,6 +31,7 @@ mod pick;
 mod reenq;
 pub mod replay;
 pub mod rq;
+mod transition;
 mod tree;
 mod watchdog;
 
@@ -47,6 +48,7 @@ use sextant_abi::{CpuId, Ns};
 pub use enable::{EnableError, check_ops_params};
 pub use events::EventId;
 pub use kfunc::iter::DsqIter;
+pub use transition::Step;
 
 use crate::ops::{Op, Ops};
 use crate::task::TaskId;
@@ -78,6 +80,10 @@ pub struct Ext {
     pub(crate) enabled: bool,
     pub(crate) switching_all: bool,
     pub(crate) switched_all: bool,
+    /// It was when disabling began.
+    pub(crate) was_switched_all: bool,
+    /// A scheduler is being enabled or disabled in steps.
+    pub(crate) transition: Option<transition::Transition>,
     /// Forks call ops.init_task.
     pub(crate) init_task_enabled: bool,
     pub(crate) cgroup_inited: bool,
@@ -141,6 +147,8 @@ impl Ext {
             enabled: false,
             switching_all: false,
             switched_all: false,
+            was_switched_all: false,
+            transition: None,
             init_task_enabled: false,
             cgroup_inited: false,
             dead: true,

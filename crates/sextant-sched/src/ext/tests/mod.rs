@@ -19,6 +19,7 @@ mod speed;
 mod stress;
 mod switching;
 mod topology;
+mod transition;
 
 use std::cell::RefCell;
 use std::rc::Rc;
