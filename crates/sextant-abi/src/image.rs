@@ -54,8 +54,8 @@ impl SpecialField {
     /// Bytes.
     pub const fn size(self) -> u32 {
         match self {
-            SpecialField::SpinLock | SpecialField::Refcount => 4,
-            SpecialField::ResSpinLock | SpecialField::Kptr { .. } => 8,
+            SpecialField::SpinLock | SpecialField::ResSpinLock | SpecialField::Refcount => 4,
+            SpecialField::Kptr { .. } => 8,
             SpecialField::Timer | SpecialField::Wq | SpecialField::RbRoot | SpecialField::ListHead => 16,
             SpecialField::ListNode => 24,
             SpecialField::RbNode => 32,
@@ -103,4 +103,29 @@ pub struct ProgramImage {
     /// Types of the program's own that it may allocate, sorted by their id in the program's BTF: what the constant argument of
     /// `bpf_obj_new` means (the kernel's hidden `meta`).
     pub local_types: Vec<(u32, LocalType)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SpecialField;
+    use crate::types::find_type;
+
+    /// What the vm keeps for itself is what the kernel's types say.
+    #[test]
+    fn special_fields_have_their_types_sizes() {
+        for (field, name) in [
+            (SpecialField::Timer, "bpf_timer"),
+            (SpecialField::SpinLock, "bpf_spin_lock"),
+            (SpecialField::ResSpinLock, "bpf_res_spin_lock"),
+            (SpecialField::Wq, "bpf_wq"),
+            (SpecialField::RbRoot, "bpf_rb_root"),
+            (SpecialField::RbNode, "bpf_rb_node"),
+            (SpecialField::ListHead, "bpf_list_head"),
+            (SpecialField::ListNode, "bpf_list_node"),
+            (SpecialField::Refcount, "bpf_refcount"),
+        ] {
+            let desc = find_type(name).unwrap_or_else(|| panic!("no {name}"));
+            assert_eq!(field.size(), desc.size, "{name}");
+        }
+    }
 }

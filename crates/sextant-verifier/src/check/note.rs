@@ -1,6 +1,7 @@
 //! What a refusal's own case adds to its code: which ops may, which lines surround an inlined one.
 
 use sextant_abi::image::Reloc;
+use sextant_abi::tables::bpf::BPF_MAP_TYPE_ARENA;
 use sextant_abi::tables::{KfuncFlags, KfuncId, Op};
 
 use super::*;
@@ -12,6 +13,7 @@ impl Env<'_> {
         let own = match code {
             Code::KfuncDenied => self.who_may(),
             Code::CtxAccess => self.arguments(),
+            Code::NotAPointer => self.missing_cast(),
             _ => None,
         };
         own.into_iter().chain(inlined(self.prog, self.st.pc)).collect()
@@ -33,6 +35,23 @@ impl Env<'_> {
         }
         let who = if who.is_empty() { "nobody here".into() } else { who.join(", ") };
         Some(format!("{here}{} may be called by {who}", kfunc.name))
+    }
+
+    /// Numbers that are addresses in the arena.
+    fn missing_cast(&self) -> Option<String> {
+        let used = |map: &&MapDesc<'_>| {
+            let is_it = |(_, reloc): &(u32, Reloc)| match reloc {
+                Reloc::Map(id) | Reloc::MapValue(id, _) => *id == map.id,
+                _ => false,
+            };
+            map.map_type == BPF_MAP_TYPE_ARENA && self.prog.relocs.iter().any(is_it)
+        };
+        self.prog.maps.iter().find(used)?;
+        Some(
+            "an address read from memory is a number until addr_space_cast makes it one of the arena; the compiler inserts that \
+             for pointers declared __arena, but clang 19 leaves it out in places: try a newer one"
+                .into(),
+        )
     }
 
     /// Which arguments there are.
