@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod asan;
 mod bench;
 mod bpf_clang;
 mod deny;
@@ -108,6 +109,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// Run the tests of the crates with unsafe code under AddressSanitizer
+    Asan,
     /// Run random programs through verifier, interpreter and compiler, for as long as one likes
     Fuzz {
         /// The first program
@@ -139,6 +142,7 @@ impl Chore {
             Chore::Deny => "deny",
             Chore::Invariants => "invariants",
             Chore::Bench => "bench",
+            Chore::Asan => "asan",
             Chore::Fuzz { .. } => "fuzz",
             Chore::Test => "test",
         }
@@ -157,6 +161,7 @@ impl Chore {
             Chore::Deny => deny::run(),
             Chore::Invariants => invariants::run(),
             Chore::Bench => bench::run(),
+            Chore::Asan => asan::run(),
             Chore::Fuzz { seed, programs, hours, show } => fuzz::run(*seed, *programs, *hours, *show),
             Chore::Test => suite::run(),
         }

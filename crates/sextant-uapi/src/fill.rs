@@ -58,7 +58,7 @@ impl Loaded {
             None => return Err(failed("an element of it needs a key".into())),
         };
         let value = self.bytes_of(&format!("{path} value"), types.value, spec.value_size, value)?;
-        let user_size = self.vm.map_user_value_size(id).unwrap_or(value.len());
+        let user_size = self.vm.map_user_value_size(id, 0).unwrap_or(value.len());
         let each = value.len().next_multiple_of(8);
         let value = match user_size == value.len() {
             true => value,

@@ -96,7 +96,7 @@ pub fn string(addr: u64, max: usize) -> Result<String> {
     let mut out = Vec::new();
     while out.len() < max {
         let mut byte = [0];
-        read(addr + out.len() as u64, &mut byte)?;
+        read(addr.wrapping_add(out.len() as u64), &mut byte)?;
         if byte[0] == 0 {
             break;
         }

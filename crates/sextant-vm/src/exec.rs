@@ -55,6 +55,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) trap_at: Option<u32>,
     /// A trap of a nested program that a kfunc passed on.
     pub(crate) nested: Option<Trap>,
+    /// What bpf_throw was given: the run unwinds as after a trap, and this is its result.
+    pub(crate) thrown: Option<u64>,
 }
 
 impl<'a> Exec<'a> {
@@ -80,12 +82,14 @@ impl<'a> Exec<'a> {
             entry_args: 5,
             trap_at: None,
             nested: None,
+            thrown: None,
         }
     }
 
     /// Runs from an instruction to the exit of its function.
     pub(crate) fn run(&mut self, insn: u32, args: [u64; 5]) -> Result<Run, Trap> {
         let result = self.interpret(insn, args);
+        let result = self.thrown.take().map_or(result, Ok);
         let result = match result {
             result if self.held_res == 0 => result,
             result => {

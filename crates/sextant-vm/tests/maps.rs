@@ -196,13 +196,38 @@ fn percpu_values_are_padded_and_one_for_each_cpu() {
     let vm = vm(true);
     for map_type in [BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH] {
         let id = make(&vm, spec(map_type, 4, 5, 2));
-        assert_eq!(vm.map_user_value_size(id), Some(16));
+        assert_eq!(vm.map_user_value_size(id, 0), Some(16));
         let bytes: Vec<u8> = (1..=16).collect();
         assert_eq!(vm.map_update(id, &key(1), &bytes, BPF_ANY), Ok(()));
         let want = [1, 2, 3, 4, 5, 0, 0, 0, 9, 10, 11, 12, 13, 0, 0, 0];
         assert_eq!(vm.map_lookup(id, &key(1), 0), Ok(want.to_vec()), "padding does not travel");
         assert_eq!(vm.map_update(id, &key(1), &[0; 5], BPF_ANY), Err(Errno::EINVAL));
     }
+}
+
+/// BPF_F_CPU and BPF_F_ALL_CPUS.
+#[test]
+fn percpu_values_of_one_cpu_and_of_all() {
+    let vm = vm(true);
+    let on = |cpu: u64| BPF_F_CPU | cpu << 32;
+    for map_type in [BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PERCPU_HASH, BPF_MAP_TYPE_LRU_PERCPU_HASH] {
+        let id = make(&vm, spec(map_type, 4, 5, 2));
+        assert_eq!(vm.map_user_value_size(id, on(1)), Some(5));
+        assert_eq!(vm.map_update(id, &key(1), &[7; 5], on(1)), Ok(()), "a new element's others are zero");
+        assert_eq!(vm.map_lookup(id, &key(1), 0), Ok(vec![0, 0, 0, 0, 0, 0, 0, 0, 7, 7, 7, 7, 7, 0, 0, 0]));
+        assert_eq!(vm.map_lookup(id, &key(1), on(1)), Ok(vec![7; 5]));
+        assert_eq!(vm.map_lookup(id, &key(1), on(0)), Ok(vec![0; 5]));
+        assert_eq!(vm.map_update(id, &key(1), &[9; 5], BPF_F_ALL_CPUS), Ok(()));
+        assert_eq!(vm.map_lookup(id, &key(1), on(0)), Ok(vec![9; 5]));
+        assert_eq!(vm.map_lookup(id, &key(1), on(1)), Ok(vec![9; 5]));
+        assert_eq!(vm.map_lookup(id, &key(1), on(2)), Err(Errno::ERANGE), "two CPUs");
+        assert_eq!(vm.map_lookup(id, &key(1), 1 << 32), Err(Errno::EINVAL), "a CPU without the flag");
+        assert_eq!(vm.map_lookup(id, &key(1), BPF_F_ALL_CPUS), Err(Errno::EINVAL));
+        assert_eq!(vm.map_update(id, &key(1), &[9; 5], on(0) | BPF_F_ALL_CPUS), Err(Errno::EINVAL));
+        assert_eq!(vm.map_update(id, &key(1), &[9; 16], on(0)), Err(Errno::EINVAL), "one value");
+    }
+    let id = make(&vm, spec(BPF_MAP_TYPE_ARRAY, 4, 5, 2));
+    assert_eq!(vm.map_update(id, &key(1), &[9; 5], on(0)), Err(Errno::EINVAL), "not per CPU");
 }
 
 #[test]

@@ -269,7 +269,42 @@ fn strings() {
     assert_eq!(bad("-4096"), -14);
 }
 
+#[test]
+fn an_object_for_each_cpu() {
+    for sanitize in [false, true] {
+        let (vm, mut host) = (vm(sanitize), TestHost::default());
+        let map = roots(&vm, BPF_MAP_TYPE_ARRAY);
+        let on = |cpu: u32| format!("mov %r1, %r6\nmov %r2, {cpu}\ncall 153\n");
+        let new = "mov %r1, 8\n@bpf_percpu_obj_new\nmov %r6, %r0\n";
+        let drop = "mov %r1, %r6\n@bpf_percpu_obj_drop\n";
+        let (zero, one) = (on(0), on(1));
+        let text = format!(
+            "{new}{zero}stdw [%r0+8], 5\n{one}stdw [%r0+8], 6\nmov %r1, %r6\ncall 154\nldxdw %r7, [%r0+8]\n\
+             {one}ldxdw %r8, [%r0+8]\n{drop}lsh %r7, 8\nadd %r7, %r8\nmov %r0, %r7\nexit"
+        );
+        assert_eq!(go(&vm, &mut host, map, &text), Ok(0x506));
+        assert_eq!(vm.nr_objects(), 0);
+        assert_eq!(
+            go(&vm, &mut host, map, &format!("{new}{}mov %r7, %r0\n{drop}mov %r0, %r7\nexit", on(2))),
+            Ok(0)
+        );
+        let gone = go(&vm, &mut host, map, &format!("{new}{drop}{zero}exit"));
+        assert!(matches!(gone, Err(TrapKind::BadArg("bpf_per_cpu_ptr", _))), "{gone:?}");
+    }
+}
+
+#[test]
+fn a_throw_ends_the_program_with_its_cookie() {
+    let (vm, mut host) = (vm(true), TestHost::default());
+    let map = roots(&vm, BPF_MAP_TYPE_ARRAY);
+    let deep = "call local f\nmov %r0, 1\nexit\nf:\ncall local g\nmov %r0, 2\nexit\ng:\nmov %r1, 77\n@bpf_throw\nmov %r0, 3\nexit";
+    assert_eq!(go(&vm, &mut host, map, deep), Ok(77));
+    assert_eq!(go(&vm, &mut host, map, "mov %r0, 4\nexit"), Ok(4), "the next run is not thrown");
+}
+
 host::compiled_too! {
+    an_object_for_each_cpu
+    a_throw_ends_the_program_with_its_cookie
     a_tree_gives_its_nodes_in_order
     a_linked_node_cannot_be_linked_again_and_costs_a_reference
     lists_push_pop_and_delete

@@ -10,7 +10,8 @@ use crate::world::{KPTR_AT, LIST_AT, NODE_LIST, NODE_TREE, Of, ROOTS_DATA, TREE_
 
 impl Gen<'_> {
     pub(super) fn object(&mut self) {
-        match self.rng.below(10) {
+        match self.rng.below(11) {
+            10 => self.percpu(),
             0 => self.plain(),
             1 => self.kptr(),
             2 => self.task_ref(),
@@ -74,6 +75,36 @@ impl Gen<'_> {
         }
         self.asm.ldx(1, 10, HELD);
         self.drop_object();
+        self.asm.bind(none);
+    }
+
+    /// An object for each CPU.
+    fn percpu(&mut self) {
+        let (none, old) = (self.asm.label(), self.rng.below(3) == 0);
+        self.asm.imm(1, self.world.plain.0 as i32);
+        if old {
+            self.asm.imm(2, 0);
+        }
+        self.kfunc(if old { K::bpf_percpu_obj_new_impl } else { K::bpf_percpu_obj_new });
+        self.asm.jump_null(0, none);
+        self.asm.store(Size::Dw, 10, HELD, Src::Reg(0));
+        for _ in 0..2 {
+            let (this, cpu) = (self.rng.coin(), self.rng.below(4) as i32);
+            self.asm.ldx(1, 10, HELD);
+            self.asm.imm(2, cpu);
+            self.helper(if this { H::this_cpu_ptr } else { H::per_cpu_ptr });
+            let skip = self.unless_null(0);
+            self.asm.mov(2, 0);
+            self.access(2, Span::of(0, 16));
+            self.asm.bind(skip);
+        }
+        self.asm.ldx(1, 10, HELD);
+        if old {
+            self.asm.imm(2, 0);
+        }
+        if !self.slip() {
+            self.kfunc(if old { K::bpf_percpu_obj_drop_impl } else { K::bpf_percpu_obj_drop });
+        }
         self.asm.bind(none);
     }
 

@@ -94,6 +94,20 @@ impl Gen<'_> {
                 self.asm.ldx(x, ptr, off);
                 self.asm.store(Size::W, ptr, off, Src::Reg(x));
             }
+            // The end, from here or from a function.
+            35..=37 => {
+                let throw = |g: &mut Self| {
+                    g.asm.imm(1, 0);
+                    g.kfunc(K::bpf_throw);
+                };
+                if self.rng.coin() {
+                    return throw(self);
+                }
+                let func = self.function(None, |g| g.asm.mov(6, 1), throw, |g| g.asm.imm(0, 0));
+                let x = self.num();
+                self.asm.mov(1, x);
+                self.asm.call(func);
+            }
             _ => {}
         }
     }

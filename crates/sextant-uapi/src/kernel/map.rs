@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use sextant_abi::Mem;
 use sextant_bpf::btf::TypeId;
+use sextant_vm::map::{BPF_F_ALL_CPUS, BPF_F_CPU, BPF_F_LOCK};
 use sextant_vm::{MapSpec, SpecialField};
 
 use super::judge::is_stand_in;
@@ -217,7 +218,7 @@ impl Kernel {
         }
         let vm = self.vm()?;
         let id = map.vm_map(vm)?;
-        let len = vm.map_user_value_size(id).ok_or(Errno::EBADF)?;
+        let len = vm.map_user_value_size(id, flags).ok_or(Errno::EBADF)?;
         if len >= LARGE && map.spec.map_type == ARRAY && map.spec.max_entries == 1 && flags == 0 {
             return self.update_large(map, value_at, len);
         }
@@ -241,10 +242,10 @@ impl Kernel {
         let mut page = [0u8; PAGE];
         for offset in (0..len).step_by(PAGE) {
             let part = PAGE.min(len - offset);
-            if !user::is_resident(value_at + offset as u64) {
+            if !user::is_resident(value_at.wrapping_add(offset as u64)) {
                 continue;
             }
-            user::read(value_at + offset as u64, &mut page[..part])?;
+            user::read(value_at.wrapping_add(offset as u64), &mut page[..part])?;
             if page[..part] != zeros[..part] {
                 let addr = vm.map_value_addr(id, offset as u32).ok_or(Errno::EFAULT)?;
                 vm.region().write_bytes(addr, &page[..part]);
@@ -283,7 +284,7 @@ impl Kernel {
     pub(super) fn map_lookup_and_delete_elem(&self, a: &Attr) -> Result<i32, Errno> {
         let map = self.map_at(a.u32(elem::MAP_FD) as i32)?;
         let flags = a.u64(elem::FLAGS);
-        if flags & !sextant_vm::map::BPF_F_LOCK != 0 {
+        if flags & !BPF_F_LOCK != 0 {
             return Err(Errno::EINVAL);
         }
         if flags != 0 && !map.spec.fields.iter().any(|(_, field)| *field == SpecialField::SpinLock) {
@@ -314,7 +315,13 @@ impl Kernel {
     pub(super) fn map_batch(&self, command: u32, a: &Attr, uattr: u64) -> Result<i32, Errno> {
         let map = self.map_at(a.u32(batch::MAP_FD) as i32)?;
         let max = a.u32(batch::COUNT);
-        if a.u64(batch::FLAGS) != 0 || a.u64(batch::ELEM_FLAGS) & !sextant_vm::map::BPF_F_LOCK != 0 {
+        let allowed = match command {
+            cmd::MAP_UPDATE_BATCH => BPF_F_LOCK | BPF_F_CPU | BPF_F_ALL_CPUS,
+            cmd::MAP_DELETE_BATCH => BPF_F_LOCK,
+            _ => BPF_F_LOCK | BPF_F_CPU,
+        };
+        let unknown = a.u64(batch::ELEM_FLAGS) & u64::from(u32::MAX) & !allowed != 0;
+        if a.u64(batch::FLAGS) != 0 || unknown {
             return Err(Errno::EINVAL);
         }
         if map.is_struct_ops() || map.spec.key_size == 0 {
@@ -336,10 +343,11 @@ impl Kernel {
     fn update_batch(&self, map: &MapObject, a: &Attr, max: u32, done: &mut u32) -> Result<(), Errno> {
         let vm = self.vm()?;
         let key_size = u64::from(map.spec.key_size);
-        let value_size = vm.map_user_value_size(map.vm_map(vm)?).ok_or(Errno::EBADF)? as u64;
+        let flags = a.u64(batch::ELEM_FLAGS);
+        let value_size = vm.map_user_value_size(map.vm_map(vm)?, flags).ok_or(Errno::EBADF)? as u64;
         for i in 0..u64::from(max) {
-            let key = self.key(map, a.u64(batch::KEYS) + i * key_size)?;
-            self.update(map, &key, a.u64(batch::VALUES) + i * value_size, a.u64(batch::ELEM_FLAGS))?;
+            let key = self.key(map, a.u64(batch::KEYS).wrapping_add(i * key_size))?;
+            self.update(map, &key, a.u64(batch::VALUES).wrapping_add(i * value_size), flags)?;
             *done += 1;
         }
         Ok(())
@@ -349,7 +357,7 @@ impl Kernel {
         let vm = self.vm()?;
         let id = map.vm_map(vm)?;
         for i in 0..u64::from(max) {
-            let key = self.key(map, a.u64(batch::KEYS) + i * u64::from(map.spec.key_size))?;
+            let key = self.key(map, a.u64(batch::KEYS).wrapping_add(i * u64::from(map.spec.key_size)))?;
             vm.map_delete(id, &key)?;
             *done += 1;
         }
@@ -377,8 +385,8 @@ impl Kernel {
             };
             let value = vm.map_lookup(id, &key, a.u64(batch::ELEM_FLAGS))?;
             let i = u64::from(*done);
-            user::write(a.u64(batch::KEYS) + i * key_size, &key)?;
-            user::write(a.u64(batch::VALUES) + i * value.len() as u64, &value)?;
+            user::write(a.u64(batch::KEYS).wrapping_add(i * key_size), &key)?;
+            user::write(a.u64(batch::VALUES).wrapping_add(i * value.len() as u64), &value)?;
             *done += 1;
             if delete {
                 drop.push(key.clone());

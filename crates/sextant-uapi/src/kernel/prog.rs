@@ -48,7 +48,7 @@ impl Log {
         // The kernel keeps the end of a log that is too long.
         let kept = &text.as_bytes()[text.len().saturating_sub(room)..];
         user::write(self.buf, kept)?;
-        user::write(self.buf + kept.len() as u64, &[0])?;
+        user::write(self.buf.wrapping_add(kept.len() as u64), &[0])?;
         let true_size = text.len() as u32 + 1;
         // An older caller's attributes end before the field.
         let _ = user::write(self.true_size_at, &true_size.to_le_bytes());

@@ -127,7 +127,7 @@ impl Kernel {
         let by_index = matches!(insn.src, BPF_PSEUDO_MAP_IDX | BPF_PSEUDO_MAP_IDX_VALUE);
         let fd = match (by_index, a.u64(f::FD_ARRAY)) {
             (true, 0) => return Err(Refusal::einval("fd_idx without fd_array is invalid\n".into())),
-            (true, array) => user::read_u32(array + insn.imm as u32 as u64 * 4)? as i32,
+            (true, array) => user::read_u32(array.wrapping_add(insn.imm as u32 as u64 * 4))? as i32,
             (false, _) => insn.imm,
         };
         self.map_at(fd)

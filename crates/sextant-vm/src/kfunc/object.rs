@@ -1,6 +1,8 @@
 //! `bpf_obj_*`, `bpf_list_*`, `bpf_rbtree_*`; the state is [`crate::owned`]'s.
 
-use sextant_abi::SpecialField;
+use std::rc::Rc;
+
+use sextant_abi::{LocalType, SpecialField};
 
 use crate::error::TrapKind;
 use crate::exec::Exec;
@@ -15,10 +17,34 @@ const ROOT_SIZE: u64 = 16;
 
 /// The type is a constant; what it means came with the program.
 pub(super) fn new(exec: &mut Exec<'_>, [type_id, ..]: [u64; 5]) -> Ret {
+    let ty = local_type(exec, "bpf_obj_new", type_id)?;
+    Ok(exec.vm.obj_new(&ty).unwrap_or(0))
+}
+
+fn local_type(exec: &Exec<'_>, kfunc: &'static str, id: u64) -> Result<Rc<LocalType>, TrapKind> {
     let types = &exec.prog.local_types;
-    let found = u32::try_from(type_id).ok().and_then(|id| types.binary_search_by_key(&id, |t| t.0).ok());
-    let at = found.ok_or(TrapKind::BadArg("bpf_obj_new", "not the type of a struct of this program's"))?;
-    Ok(exec.vm.obj_new(&types[at].1).unwrap_or(0))
+    let found = u32::try_from(id).ok().and_then(|id| types.binary_search_by_key(&id, |t| t.0).ok());
+    let at = found.ok_or(TrapKind::BadArg(kfunc, "not the type of a struct of this program's"))?;
+    Ok(types[at].1.clone())
+}
+
+/// One for each CPU: the address of CPU 0's, good for `bpf_per_cpu_ptr` and `bpf_this_cpu_ptr`.
+pub(super) fn percpu_new(exec: &mut Exec<'_>, [type_id, ..]: [u64; 5]) -> Ret {
+    let ty = local_type(exec, "bpf_percpu_obj_new", type_id)?;
+    Ok(exec.vm.percpu_obj_new(&ty).unwrap_or(0))
+}
+
+pub(super) fn percpu_drop(exec: &mut Exec<'_>, [object, ..]: [u64; 5]) -> Ret {
+    match exec.vm.obj_drop(object) {
+        true => Ok(0),
+        false => Err(TrapKind::BadArg("bpf_percpu_obj_drop", "not a live object of this program's")),
+    }
+}
+
+/// The program ends here, however deep it is in its calls, with the cookie as its result.
+pub(super) fn throw(exec: &mut Exec<'_>, [cookie, ..]: [u64; 5]) -> Ret {
+    exec.thrown = Some(cookie);
+    Err(TrapKind::BadInsn("bpf_throw"))
 }
 
 pub(super) fn drop(exec: &mut Exec<'_>, [object, ..]: [u64; 5]) -> Ret {

@@ -56,6 +56,10 @@ update_flags! {
     BPF_EXIST;
     /// Update, look up: under the value's spin lock.
     BPF_F_LOCK;
+    /// Update, look up: one CPU's value of a per-CPU map; the CPU is in the upper half.
+    BPF_F_CPU;
+    /// Update: one value for all CPUs of a per-CPU map.
+    BPF_F_ALL_CPUS;
 }
 
 /// A map.

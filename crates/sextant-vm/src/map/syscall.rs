@@ -89,9 +89,29 @@ impl Vm {
         self.map(id).map(|map| map.addr)
     }
 
-    /// Bytes of a value as bpf(2) copies it.
-    pub fn map_user_value_size(&self, id: MapId) -> Option<usize> {
-        self.map(id).map(|map| self.user_value_size(&map))
+    /// Bytes of a value as bpf(2) copies it with these flags.
+    pub fn map_user_value_size(&self, id: MapId, flags: u64) -> Option<usize> {
+        let map = self.map(id)?;
+        let one = flags & (BPF_F_CPU | BPF_F_ALL_CPUS) != 0;
+        Some(if one { map.spec.value_size as usize } else { self.user_value_size(&map) })
+    }
+
+    /// What `bpf_map_check_op_flags` makes of flags: EINVAL for those that are not `allowed` or do not fit the map, ERANGE for a CPU
+    /// that does not exist.
+    fn op_flags(&self, map: &Map, flags: u64, allowed: u64) -> Result<Whose, Errno> {
+        let cpu = (flags >> 32) as u32;
+        let (one, all) = (flags & BPF_F_CPU != 0, flags & BPF_F_ALL_CPUS != 0);
+        let unknown = flags & u64::from(u32::MAX) & !allowed != 0;
+        let no_lock = flags & BPF_F_LOCK != 0 && !map.has_lock();
+        if unknown || no_lock || (!one && cpu != 0) || ((one || all) && !map.is_percpu()) || (one && all) {
+            return Err(Errno::EINVAL);
+        }
+        match (one, all) {
+            (true, _) if cpu >= self.cfg.nr_cpus => Err(Errno::ERANGE),
+            (true, _) => Ok(Whose::One(cpu)),
+            (_, true) => Ok(Whose::All),
+            _ => Ok(Whose::Own),
+        }
     }
 
     fn user_value_size(&self, map: &Map) -> usize {
@@ -122,10 +142,14 @@ impl Vm {
     /// BPF_MAP_LOOKUP_ELEM: the value's bytes. Local storage is looked up by [`Vm::storage_lookup`].
     pub fn map_lookup(&self, id: MapId, key: &[u8], flags: u64) -> Result<Vec<u8>, Errno> {
         let map = self.map_for_read(id)?;
-        if flags & !BPF_F_LOCK != 0 || (flags & BPF_F_LOCK != 0 && !map.has_lock()) {
-            return Err(Errno::EINVAL);
-        }
+        let whose = self.op_flags(&map, flags, BPF_F_LOCK | BPF_F_CPU)?;
         self.check_key(&map, key)?;
+        if let Whose::One(cpu) = whose {
+            let value = self.elem_peek(&map, key, cpu).ok_or(Errno::ENOENT)?;
+            let mut out = vec![0; map.spec.value_size as usize];
+            self.load_value(&map, value, &mut out);
+            return Ok(out);
+        }
         match &map.kind {
             Kind::Arena(_) => Err(Errno::EOPNOTSUPP),
             Kind::Ring(_) | Kind::Empty => Err(Errno::ENOTSUPP),
@@ -179,8 +203,20 @@ impl Vm {
             Kind::Empty => return Err(Errno::EBADF), // no descriptor is a perf event
             _ => {}
         }
-        if value.len() != self.user_value_size(&map) {
+        let whose = self.op_flags(&map, flags, u64::MAX)?;
+        if Some(value.len()) != self.map_user_value_size(id, flags) {
             return Err(Errno::EINVAL);
+        }
+        match whose {
+            Whose::Own => {}
+            // The kernel asks about existence only when no other flag is there.
+            Whose::One(cpu) => return self.elem_update(&map, key, value, BPF_ANY, cpu),
+            Whose::All => {
+                let all = value.len().next_multiple_of(8);
+                let mut padded = value.to_vec();
+                padded.resize(all, 0);
+                return self.update_percpu(&map, key, &padded.repeat(self.cfg.nr_cpus as usize), BPF_ANY);
+            }
         }
         if map.is_of_maps() {
             return self.update_inner(&map, key, value, flags);
@@ -356,6 +392,15 @@ impl Vm {
         let map = self.map_for_write(id)?;
         self.storage_remove(&map, owner)
     }
+}
+
+/// Which CPUs' values of a per-CPU map an operation means.
+enum Whose {
+    /// Each its own, or the map is not per CPU.
+    Own,
+    One(u32),
+    /// All the same.
+    All,
 }
 
 /// Whether a map can stand where the template was declared.

@@ -97,6 +97,15 @@ impl Vm {
         Ok(addr)
     }
 
+    /// `bpf_percpu_obj_new`: zeroed copies for every CPU, one object. ENOMEM.
+    pub(crate) fn percpu_obj_new(&self, ty: &LocalType) -> Result<u64, Errno> {
+        let stride = ty.size.next_multiple_of(8);
+        let all = Rc::new(LocalType { size: stride * self.cfg.nr_cpus, fields: Vec::new() });
+        let addr = self.obj_new(&all)?;
+        self.percpu.borrow_mut().insert(addr, stride.into());
+        Ok(addr)
+    }
+
     /// Whether a live object of a program's own starts there.
     pub(crate) fn is_object(&self, addr: u64) -> bool {
         self.owned.borrow().objects.contains_key(&addr)
@@ -127,6 +136,7 @@ impl Vm {
     fn drop_objects(&self, mut work: Vec<u64>) {
         while let Some(addr) = work.pop() {
             let Some(ty) = self.obj_put(addr) else { continue };
+            self.percpu.borrow_mut().remove(&addr);
             self.end_fields(&ty.fields, addr, &mut work);
             self.region.heap_free(addr, ty.size);
         }
