@@ -205,6 +205,17 @@ fn percpu_values_are_padded_and_one_for_each_cpu() {
     }
 }
 
+/// Found by cargo-fuzz: the last key there can be overflowed.
+#[test]
+fn a_key_behind_an_array_starts_it_again() {
+    let vm = vm(false);
+    let id = make(&vm, spec(BPF_MAP_TYPE_ARRAY, 4, 8, 2));
+    for beyond in [2, 7, u32::MAX] {
+        assert_eq!(vm.map_next_key(id, Some(&key(beyond))), Ok(key(0).to_vec()));
+    }
+    assert_eq!(vm.map_next_key(id, Some(&key(1))), Err(Errno::ENOENT));
+}
+
 /// BPF_F_CPU and BPF_F_ALL_CPUS.
 #[test]
 fn percpu_values_of_one_cpu_and_of_all() {

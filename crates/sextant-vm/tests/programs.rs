@@ -166,6 +166,17 @@ fn what_is_wrong_traps_when_it_is_reached() {
     assert!(vm.run(id, &[], &mut TestHost::default()).is_err());
 }
 
+/// Found by cargo-fuzz: the compiler gave up where the ld_imm64 itself is never reached.
+#[test]
+fn a_jump_between_the_slots_of_an_ld_imm64_traps() {
+    let vm = vm(false);
+    let mut split = image("ja l\nlddw %r0, 1\njeq %r0, 0, l\nmov %r0, 2\nl:\nexit", &[]);
+    split.insns[0].off = 1;
+    let id = vm.prog_add(split);
+    let trap = vm.run(id, &[], &mut TestHost::default()).expect_err("no instruction there");
+    assert_eq!(trap.insn, 2);
+}
+
 #[test]
 fn locks_balance() {
     let lock = "mov %r1, %r10\nadd %r1, -8\ncall 93\n";
@@ -215,6 +226,7 @@ fn a_context_can_be_written_and_comes_back() {
 }
 
 host::compiled_too! {
+    a_jump_between_the_slots_of_an_ld_imm64_traps
     instructions_are_counted_exactly
     the_budget_ends_a_loop_and_a_nest
     programs_nest_with_their_own_stacks

@@ -131,6 +131,18 @@ fn leaders(prog: &Prog) -> Vec<bool> {
             todo.push(slot as usize);
         }
     }
+    while !todo.is_empty() {
+        mark(prog, &mut leaders, todo);
+        // A jump between the slots of a ld_imm64: the code behind both has to be found by a label. Where the ld_imm64 itself is
+        // never reached nothing else has looked at that code.
+        let split = |at: &usize| prog.ops[*at].code == Code::LdImm64 && leaders[*at + 1] && !leaders[*at + 2];
+        todo = (0..prog.ops.len()).filter(split).map(|at| at + 2).collect();
+    }
+    leaders
+}
+
+/// Marks the blocks in `todo` and all that they lead to.
+fn mark(prog: &Prog, leaders: &mut [bool], mut todo: Vec<usize>) {
     while let Some(leader) = todo.pop() {
         if std::mem::replace(&mut leaders[leader], true) {
             continue;
@@ -152,13 +164,6 @@ fn leaders(prog: &Prog) -> Vec<bool> {
             }
         }
     }
-    // A jump between the slots of a ld_imm64: the code behind both has to be found by a label.
-    for (at, op) in prog.ops.iter().enumerate() {
-        if op.code == Code::LdImm64 && leaders[at + 1] {
-            leaders[at + 2] = true;
-        }
-    }
-    leaders
 }
 
 /// Code that is seldom run.

@@ -295,7 +295,7 @@ impl Vm {
             Kind::Array(a) => {
                 let at = key.map(|k| u32::from_le_bytes(k.try_into().unwrap_or([0xff; 4])));
                 let next = match at {
-                    Some(at) if at + 1 == a.max_entries() => return Err(Errno::ENOENT),
+                    Some(at) if at == a.max_entries() - 1 => return Err(Errno::ENOENT),
                     Some(at) if at < a.max_entries() => at + 1,
                     _ => 0,
                 };
