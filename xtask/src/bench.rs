@@ -35,6 +35,7 @@ pub fn run() -> Result<Done> {
     bench.bench_64()?;
     bench.instructions()?;
     bench.load()?;
+    bench.verifier()?;
     bench.growth()?;
     Ok(Done::Ok("the figures above are this machine's".into()))
 }
@@ -127,6 +128,21 @@ impl Bench {
         let cost = self.least(&args)?;
         let figure = format!("{:.1} ms", cost.cpu_ns as f64 / 1e6);
         row("start, load of scx_simple, attach, end", &figure);
+        Ok(())
+    }
+
+    /// Programs that reach the limit, and `sextant check` on the smallest and the largest of the kernel's examples that are accepted.
+    fn verifier(&self) -> Result<()> {
+        let example = ["run", "--release", "-q", "-p", "sextant-verifier", "--example", "speed"];
+        for (name, figure) in run::text(cargo().args(example))?.lines().filter_map(|l| l.split_once(": ")) {
+            row(&format!("verifier, a loop that reaches 1 M instructions, {name}"), figure);
+        }
+        let cost = self.least(&["check", self.object()?])?;
+        row("`check` of scx_simple, start to exit", &format!("{:.1} ms", cost.cpu_ns as f64 / 1e6));
+        let large = self.object.with_file_name("scx_sdt.bpf.o");
+        let cost = self.least(&["check", large.to_str().context("the workspace's path is not UTF-8")?])?;
+        let figure = format!("{:.1} ms, {:.0} MiB", cost.cpu_ns as f64 / 1e6, cost.peak_kib as f64 / 1024.0);
+        row("`check` of scx_sdt, start to exit", &figure);
         Ok(())
     }
 
