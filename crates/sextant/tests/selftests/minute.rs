@@ -226,3 +226,11 @@ fn userland_loads() {
     let Some(object) = example("scx_userland") else { return };
     assert_eq!(object.loads(), Ok(()));
 }
+
+/// Built with clang-19, which leaves out casts of arena pointers, it is refused by 7.3 too.
+#[test]
+fn qmap_is_refused() {
+    let Some(object) = example("scx_qmap") else { return };
+    let why = object.loads().expect_err("it loads");
+    assert!(why.contains("invalid mem access 'scalar'"), "{why}");
+}
