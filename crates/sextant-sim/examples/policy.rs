@@ -85,6 +85,7 @@ fn run(policy: Rc<dyn Ops>) -> Outcome {
     sim.run(&mut NoSink).expect("time passes")
 }
 
+/// Runs both policies and prints what the sleepers had of them.
 pub fn main() {
     println!("{:<15} {:>12} {:>12} {:>10}", "policy", "p50", "p99", "hogs' CPU");
     let policies: [(&str, Rc<dyn Ops>); 2] =

@@ -8,6 +8,7 @@ mod deadline;
 mod dsq;
 mod every_op;
 mod exits;
+mod golden;
 mod hotplug;
 mod kfuncs;
 mod messages;
@@ -341,7 +342,7 @@ impl Machine {
         self.s.tasks[p].ts.comm().get_str(&*self.s.mem)
     }
 
-    fn op_line(&self, _cpu: CpuId, ev: &Event) -> Option<String> {
+    pub(super) fn op_line(&self, _cpu: CpuId, ev: &Event) -> Option<String> {
         let Event::OpCall { op, p, args } = ev else { return None };
         let task = p.map(|p| self.comm(p));
         let mut parts: Vec<String> = Vec::new();
