@@ -214,3 +214,50 @@ fn throwing_ends_the_program() {
         .kind(tc)
         .refused(Code::LockBalance, "bpf_throw cannot be used inside bpf_rcu_read_lock-ed region");
 }
+
+#[test]
+fn no_memory_is_null_only_when_it_has_no_size() {
+    let sum = |size: u32| {
+        let text =
+            format!("mov %r1, 0\nmov %r2, {size}\nmov %r3, 0\nmov %r4, 0\nmov %r5, 0\ncall @csum_diff\nexit");
+        program(&text).kind(hook(BPF_PROG_TYPE_SCHED_CLS))
+    };
+    sum(0).accepted();
+    sum(4).refused(Code::ArgType, "R1 type=scalar expected=fp");
+}
+
+#[test]
+fn the_context_is_passed_on_as_it_came() {
+    let probe = hook(BPF_PROG_TYPE_KPROBE);
+    program("call @get_func_ip\nexit").kind(probe).accepted();
+    program("add %r1, 8\ncall @get_func_ip\nexit")
+        .kind(probe)
+        .refused(Code::CtxAccess, "modified ctx ptr R1 off=8");
+}
+
+/// r0: a value of map 2 or NULL.
+const LOOKUP: &str = "stw [%r10-4], 9\nmov %r2, %r10\nadd %r2, -4\nlddw %r1, @map 2\ncall @map_lookup_elem\n";
+
+#[test]
+fn a_zero_that_tells_not_null_matters() {
+    // r6 is 0 on the path that is followed first, 1 on the other.
+    let text = format!(
+        "call @get_prandom_u32\nmov %r6, 1\njeq %r0, 0, +1\nmov %r6, 0\n{LOOKUP}jeq %r0, %r6, +1\nldxb %r0, [%r0+0]\nmov %r0, 0\nexit"
+    );
+    let mut test = program(&text).kind(hook(BPF_PROG_TYPE_SOCKET_FILTER));
+    test.state_freq = true;
+    test.refused(Code::NullDeref, "map_value_or_null");
+}
+
+#[test]
+fn an_offset_without_bounds_may_wrap_to_null() {
+    let text = |bound: &str| {
+        let found = format!("{LOOKUP}jeq %r0, 0, +1\nja +2\nmov %r0, 0\nexit\nmov %r6, %r0\n");
+        program(&format!(
+            "{found}{LOOKUP}mov %r7, %r0\nmov %r8, %r7\nsub %r8, %r6\n{bound}add %r6, %r8\njne %r7, %r6, +1\nldxb %r0, [%r7+0]\nmov %r0, 0\nexit"
+        ))
+        .kind(hook(BPF_PROG_TYPE_SOCKET_FILTER))
+    };
+    text("and %r8, 4095\n").accepted();
+    text("lsh %r8, 1\nrsh %r8, 1\n").refused(Code::NullDeref, "map_value_or_null");
+}

@@ -8,7 +8,6 @@ use super::reg::Reg;
 use super::state::{Frame, MAX_FRAMES, RefKind};
 use super::*;
 use crate::program::ProgKind;
-use crate::range::Scalar;
 use crate::structure::func_target;
 
 impl Env<'_> {
@@ -226,11 +225,14 @@ impl Env<'_> {
         }
         if let Some((min, max)) = range {
             self.matters(&r0);
-            let allowed = Scalar::signed(min, max);
-            if !(r0.s.smin >= allowed.smin && r0.s.smax <= allowed.smax) {
+            let half = matches!(self.prog.kind, ProgKind::Other(hook) if hook.is_lsm());
+            let (smin, smax) = match half {
+                true => (r0.s.smin32.into(), r0.s.smax32.into()),
+                false => (r0.s.smin, r0.s.smax),
+            };
+            if smin < min || smax > max {
                 let text = format!(
-                    "At program exit the register R{n} has smin={} smax={} should have been in [{min}, {max}]",
-                    r0.s.smin, r0.s.smax
+                    "At program exit the register R{n} has smin={smin} smax={smax} should have been in [{min}, {max}]"
                 );
                 return refuse_reg(Code::Return, 0, text);
             }

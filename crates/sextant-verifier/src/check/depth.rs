@@ -9,7 +9,7 @@ use sextant_bpf::opcode::{Callee, Kind};
 
 use super::state::{MAX_FRAMES, MAX_STACK};
 use super::*;
-use crate::program::ProgKind;
+use crate::program::{CtxArg, ProgKind};
 use crate::structure::func_target;
 
 /// Smallest frame that gets a private stack, bytes.
@@ -64,6 +64,11 @@ impl Env<'_> {
                     | BPF_PROG_TYPE_PERF_EVENT
                     | BPF_PROG_TYPE_RAW_TRACEPOINT
             ),
+            // Iterators may be nested.
+            ProgKind::Tracing { args, .. } => match args.first() {
+                Some(CtxArg::Trusted(name)) => !name.starts_with("bpf_iter__"),
+                first => first.is_some(),
+            },
             _ => false,
         }
     }

@@ -1,9 +1,9 @@
 //! Global functions: verified by themselves for every argument that their prototype allows; a call checks only the arguments.
 //! Mirrors `btf_prepare_func_args()`, `btf_check_func_arg_match()` of kernel/bpf/, 7.3.
 
-use sextant_bpf::btf::{Kind, TypeId};
+use sextant_bpf::btf::{Kind, KindTag, TypeId};
 
-use super::reg::{OR_NULL, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::reg::{OR_NULL, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::*;
 use crate::range::Scalar;
 
@@ -25,6 +25,8 @@ enum Arg {
     },
     Arena,
     Dynptr,
+    /// Memory that may be gone: read only, a bad address reads 0.
+    Untrusted,
 }
 
 impl Env<'_> {
@@ -64,28 +66,49 @@ impl Env<'_> {
         };
         let Ok(id) = btf.resolve(ty) else { return bad("LOOP") };
         let to = match btf.kind(id) {
+            Kind::Int { .. } | Kind::Enum { .. } if !tags.is_empty() => {
+                let text = format!("arg#{i} has pointer tag, but is not a pointer type");
+                return refuse(Code::GlobalArg, text);
+            }
             Kind::Int { .. } | Kind::Enum { .. } => return Ok(Arg::Number),
             Kind::Ptr(to) => *to,
             _ => return bad("STRUCT"),
         };
-        if has("arg:arena") {
-            return Ok(Arg::Arena);
-        }
+        let only = |tag: &str| tags.iter().all(|t| *t == tag);
+        let combined = || {
+            let text = format!("arg#{i} has invalid combination of tags: {}", tags.join(", "));
+            refuse(Code::GlobalArg, text)
+        };
         let Ok(target) = btf.resolve(to) else { return bad("PTR") };
         if has("arg:ctx") || (i == 0 && is_ctx_type(btf.name(target), &self.prog.kind)) {
-            return Ok(Arg::Ctx);
+            return if only("arg:ctx") { Ok(Arg::Ctx) } else { combined() };
         }
         if btf.name(target) == "bpf_dynptr" {
-            return Ok(Arg::Dynptr);
+            return if tags.is_empty() { Ok(Arg::Dynptr) } else { combined() };
         }
-        let (trusted, untrusted) = (has("arg:trusted"), has("arg:untrusted"));
-        if trusted || untrusted {
-            let name = btf.name(target);
-            let name = name.split_once("___").map_or(name, |(base, _)| base);
-            let Some(desc) = sextant_abi::types::find_type(name) else {
-                return Ok(Arg::Obj { ty: self.pointee(target), null: has("arg:nullable"), trusted });
-            };
-            return Ok(Arg::Obj { ty: Ty::Kernel(desc.name), null: has("arg:nullable"), trusted });
+        if has("arg:trusted") {
+            if has("arg:nonnull") {
+                return combined();
+            }
+            return self.global_obj(i, target, has("arg:nullable"), true);
+        }
+        if has("arg:untrusted") {
+            if !only("arg:untrusted") {
+                let text = format!("arg#{i} untrusted cannot be combined with any other tags");
+                return refuse(Code::GlobalArg, text);
+            }
+            let plain = matches!(btf.kind(target), Kind::Void | Kind::Int { .. } | Kind::Enum { .. });
+            return if plain { Ok(Arg::Untrusted) } else { self.global_obj(i, target, false, false) };
+        }
+        if has("arg:arena") {
+            if !only("arg:arena") {
+                let text = format!("arg#{i} arena cannot be combined with any other tags");
+                return refuse(Code::GlobalArg, text);
+            }
+            return Ok(Arg::Arena);
+        }
+        if has("arg:nullable") {
+            return combined();
         }
         match btf.size_of(target) {
             Ok(size) => Ok(Arg::Mem { size: size as u32, nonnull: has("arg:nonnull") }),
@@ -95,6 +118,20 @@ impl Env<'_> {
                 refuse(Code::GlobalArg, text)
             }
         }
+    }
+
+    /// A struct that the kernel has.
+    fn global_obj(&self, i: usize, target: TypeId, null: bool, trusted: bool) -> Res<Arg> {
+        let name = self.prog.btf.map_or("", |btf| btf.name(target));
+        let name = name.split_once("___").map_or(name, |(base, _)| base);
+        if let Some(desc) = sextant_abi::types::find_type(name) {
+            return Ok(Arg::Obj { ty: Ty::Kernel(desc.name), null, trusted });
+        }
+        if self.prog.kernel_btf.is_some_and(|btf| btf.find(name, KindTag::Struct).is_none()) {
+            let text = format!("arg#{i} reference type('STRUCT {name}') has no matches");
+            return refuse(Code::GlobalArg, text);
+        }
+        Ok(Arg::Obj { ty: self.pointee(target), null, trusted })
     }
 
     /// The state in which a global function is verified.
@@ -111,6 +148,7 @@ impl Env<'_> {
                 }
                 Arg::Arena => Reg::UNKNOWN,
                 Arg::Dynptr => Reg::ptr(What::ConstDynptr, 0),
+                Arg::Untrusted => Reg::ptr(What::Mem(u32::MAX), UNTRUSTED | RDONLY),
             };
             if reg.has(OR_NULL) {
                 reg.id = self.fresh_id();
@@ -157,7 +195,9 @@ impl Env<'_> {
         match arg {
             Arg::Number if reg.is_scalar() => Ok(()),
             Arg::Number => bad("R is not a scalar"),
-            Arg::Ctx if reg.what == What::Ctx => Ok(()),
+            Arg::Ctx if reg.what == What::Ctx => self.plain_ctx(n, &reg),
+            // Reads of a bad address read 0.
+            Arg::Untrusted | Arg::Obj { trusted: false, .. } => Ok(()),
             Arg::Ctx => bad("expects pointer to ctx"),
             Arg::Arena if reg.what == What::Arena || reg.is_scalar() => Ok(()),
             Arg::Arena => bad("expects arena pointer"),
@@ -185,16 +225,15 @@ impl Env<'_> {
                 self.matters(&reg);
                 Ok(())
             }
-            Arg::Obj { ty, null, trusted } => {
+            Arg::Obj { ty, null, .. } => {
                 if reg.has(OR_NULL) && !null {
                     return bad("may be NULL where it must not");
                 }
-                if trusted && !(reg.is_trusted() && matches!(reg.what, What::Obj(_))) {
+                if !(reg.is_trusted() && matches!(reg.what, What::Obj(_))) {
                     return bad("expects trusted pointer");
                 }
                 match reg.what {
                     What::Obj(own) if same_object(own, ty) => Ok(()),
-                    _ if !trusted => Ok(()),
                     _ => bad("expects pointer to another type"),
                 }
             }

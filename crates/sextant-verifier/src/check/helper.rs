@@ -144,7 +144,7 @@ impl Env<'_> {
             Arg::Ctx => {
                 let reg = self.read(n)?;
                 if reg.what == What::Ctx {
-                    return Ok(());
+                    return self.plain_ctx(n, &reg);
                 }
                 refuse_reg(Code::ArgType, n, format!("R{n} type={} expected=ctx", reg.type_name()))
             }

@@ -93,6 +93,7 @@ impl Env<'_> {
                     return Ok(Next::Goto(to_null(false)));
                 }
             } else {
+                self.matters(src);
                 let mut null = self.st.clone();
                 mark_null(&mut null, dst, true);
                 self.release_null(&mut null, dst);
@@ -123,6 +124,10 @@ impl Env<'_> {
     fn same_pointer(&mut self, cond: Cond, dst: &Reg, src: &Reg, target: usize) -> Res {
         let mut other = self.st.clone();
         let sure = |r: &Reg| !r.has(OR_NULL) && never_null(r);
+        // A kernel object may be NULL without anybody having said so.
+        if matches!(dst.what, What::Obj(_)) || matches!(src.what, What::Obj(_)) {
+            return self.push(other, target);
+        }
         let equal = if cond == Cond::Eq { &mut other } else { &mut self.st };
         if dst.has(OR_NULL) && sure(src) {
             mark_null(equal, dst, false);
@@ -140,11 +145,18 @@ impl Env<'_> {
     }
 }
 
-/// Pointers of which the kernel knows that they are not NULL: neither arena nor untrusted ones, nor those it does not look at.
+/// Furthest offset at which a pointer is still one to something.
+const MAX_OFF: i64 = 1 << 29;
+
+/// Pointers of which the kernel knows that they are not NULL: neither arena nor untrusted ones, nor those it does not look at. An offset
+/// without bounds may wrap around to 0.
 fn never_null(reg: &Reg) -> bool {
-    let known =
-        matches!(reg.what, What::MapValue(_) | What::MapKey(_) | What::Map(_) | What::Mem(_) | What::Obj(_));
-    known && !reg.has(UNTRUSTED) && !bare_object(reg)
+    let known = match reg.what {
+        What::MapValue(_) | What::MapKey(_) | What::Map(_) | What::Mem(_) => !reg.has(UNTRUSTED),
+        What::Obj(_) => reg.is_trusted() && !bare_object(reg),
+        _ => false,
+    };
+    known && reg.s.smin > -MAX_OFF && reg.s.smax < MAX_OFF
 }
 
 fn same_reg(cond: Cond, wide: bool, reg: &Reg) -> Option<bool> {

@@ -280,7 +280,28 @@ impl Env<'_> {
         }
     }
 
+    /// The context as an argument: as the program got it.
+    pub(super) fn plain_ctx(&self, n: u8, reg: &Reg) -> Res {
+        match reg.offset() {
+            Some(0) => Ok(()),
+            Some(at) if at < 0 => {
+                refuse_reg(Code::CtxAccess, n, format!("negative offset ctx ptr R{n} off={at} disallowed"))
+            }
+            Some(at) => {
+                let text = format!("dereference of modified ctx ptr R{n} off={at} disallowed");
+                refuse_reg(Code::CtxAccess, n, text)
+            }
+            None => {
+                refuse_reg(Code::CtxAccess, n, format!("variable ctx access var_off={} disallowed", reg.s))
+            }
+        }
+    }
+
     pub(super) fn ctx_bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<i64> {
+        if self.prog.kind == ProgKind::Syscall {
+            self.bounds(n, base, off, size, MAX_CTX, "mem, mem_size")?;
+            return Ok(base.s.smin + off);
+        }
         let Some(at) = base.offset() else {
             let text = format!("variable ctx access var_off={} off={off} size={size}", base.s);
             return refuse_reg(Code::CtxAccess, n, text);

@@ -51,7 +51,9 @@ impl Env<'_> {
             What::Arena => Ok(()),
             What::Packet | What::PacketMeta => self.packet_bounds(n, &reg, 0, size),
             What::FlowKeys => self.flow_keys_access(n, &reg, 0, size),
-            What::Ctx if self.prog.kind == crate::program::ProgKind::Syscall => Ok(()),
+            What::Ctx if self.prog.kind == crate::program::ProgKind::Syscall => {
+                self.ctx_bounds(n, &reg, 0, size).map(|_| ())
+            }
             What::Obj(Ty::Kernel(name)) if !writes && !reg.has(UNTRUSTED) => {
                 let fits = sextant_abi::types::find_type(name).is_none_or(|d| {
                     reg.offset().is_some_and(|o| o >= 0 && o + i64::from(size) <= i64::from(d.size))

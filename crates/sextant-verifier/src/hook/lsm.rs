@@ -35,6 +35,11 @@ impl Hook<'_> {
         self.lsm_name().is_some_and(|name| DISABLED.contains(&name))
     }
 
+    /// The hook itself takes the program's result, of 32 bits.
+    pub(crate) fn is_lsm(&self) -> bool {
+        self.prog_type == BPF_PROG_TYPE_LSM && !self.is_lsm_cgroup()
+    }
+
     /// For all programs of a cgroup.
     pub(crate) fn is_lsm_cgroup(&self) -> bool {
         self.prog_type == BPF_PROG_TYPE_LSM && self.attach_type == BPF_LSM_CGROUP
