@@ -261,3 +261,46 @@ fn an_offset_without_bounds_may_wrap_to_null() {
     text("and %r8, 4095\n").accepted();
     text("lsh %r8, 1\nrsh %r8, 1\n").refused(Code::NullDeref, "map_value_or_null");
 }
+
+/// r0: a socket or NULL, held.
+const SOCK: &str = "mov %r2, 0\nstxdw [%r10-48], %r2\nstxdw [%r10-40], %r2\nmov %r2, %r10\nadd %r2, -48\nmov %r3, 12\nmov %r4, 0\nmov %r5, 0\ncall @sk_lookup_tcp\n";
+
+#[test]
+fn sockets_are_given_back() {
+    let after = |code: &str| program(&format!("{SOCK}{code}")).kind(hook(BPF_PROG_TYPE_SCHED_CLS));
+    after("jeq %r0, 0, +2\nmov %r1, %r0\ncall @sk_release\nmov %r0, 0\nexit").accepted();
+    after("mov %r0, 0\nexit").refused(Code::RefLeak, "Unreleased reference");
+    after("mov %r1, %r0\ncall @sk_release\nexit").refused(Code::ArgNull, "type=sock_or_null expected=");
+    let found = "jne %r0, 0, +1\nexit\nmov %r6, %r0\nmov %r1, %r0\n";
+    after(&format!("{found}add %r1, 8\nexit")).refused(Code::BadPointerMath, "arithmetic on sock prohibited");
+    // Either pointer gives it back; both are gone then.
+    let cast = |rest: &str| {
+        after(&format!(
+            "{found}call @tcp_sock\njne %r0, 0, +3\nmov %r1, %r6\ncall @sk_release\nexit\nmov %r7, %r0\n{rest}"
+        ))
+    };
+    cast("mov %r1, %r7\ncall @sk_release\nmov %r0, 0\nexit").accepted();
+    cast("mov %r1, %r7\ncall @sk_release\nldxw %r0, [%r6+4]\nexit").refused(Code::NotAPointer, "R6");
+    cast("mov %r1, %r6\ncall @sk_release\nldxw %r0, [%r7+0]\nexit").refused(Code::NotAPointer, "R7");
+    // A listener is not held.
+    let beside = format!(
+        "{found}call @get_listener_sock\njne %r0, 0, +3\nmov %r1, %r6\ncall @sk_release\nexit\nmov %r1, %r0\ncall @sk_release\nexit"
+    );
+    after(&beside).refused(Code::RefRelease, "expects referenced");
+}
+
+#[test]
+fn sockets_are_read_by_member() {
+    let of = |code: &str| {
+        let text =
+            format!("ldxdw %r1, [%r1+168]\njne %r1, 0, +2\nmov %r0, 0\nexit\n{code}\nmov %r0, 0\nexit");
+        program(&text).kind(hook(BPF_PROG_TYPE_CGROUP_SKB))
+    };
+    of("ldxw %r0, [%r1+4]").accepted();
+    of("ldxw %r0, [%r1+8]").refused(Code::ObjAccess, "invalid sock_common access off=8 size=4");
+    of("ldxdw %r0, [%r1+0]").refused(Code::ObjAccess, "invalid sock_common access off=0 size=8");
+    of("stw [%r1+0], 0").refused(Code::Readonly, "cannot write into sock_common");
+    program("ldxdw %r1, [%r1+168]\nldxw %r0, [%r1+4]\nexit")
+        .kind(hook(BPF_PROG_TYPE_CGROUP_SKB))
+        .refused(Code::NullDeref, "sock_common_or_null");
+}

@@ -49,7 +49,7 @@ impl Env<'_> {
             What::Map(_) | What::Func(_) | What::ConstDynptr if !num.s.is(0) => {
                 return self.no_arith(ptr_n, ptr);
             }
-            What::PacketEnd => return self.no_arith(insn.dst, ptr),
+            What::PacketEnd | What::Sock(_) => return self.no_arith(insn.dst, ptr),
             What::FlowKeys if num.s.value().is_none() => return self.no_arith(insn.dst, ptr),
             What::Packet | What::PacketMeta if matches!(op, Alu::Add | Alu::Sub) => {
                 if op == Alu::Sub && !ptr_is_dst {

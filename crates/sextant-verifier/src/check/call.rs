@@ -133,7 +133,10 @@ impl Env<'_> {
                     return refuse_made(Code::LockBalance, held.pc, text);
                 }
                 RefKind::Object | RefKind::Iter => {
-                    let text = format!("Unreleased reference id={} alloc_insn={}", held.id, held.pc);
+                    let mut text = format!("Unreleased reference id={} alloc_insn={}", held.id, held.pc);
+                    if !place.starts_with("BPF_EXIT") {
+                        text.push_str(&format!("; {place} would lead to reference leak"));
+                    }
                     return refuse_made(Code::RefLeak, held.pc, text);
                 }
             }

@@ -2,9 +2,9 @@
 //! `process_kptr_func()` of kernel/bpf/verifier.c, 7.3.
 
 use sextant_abi::tables::HelperId;
-use sextant_abi::tables::bpf::{BPF_CGROUP_GETSOCKOPT, BPF_PROG_TYPE_CGROUP_SOCKOPT};
+use sextant_abi::tables::bpf::{BPF_CGROUP_GETSOCKOPT, BPF_MAP_TYPE_XSKMAP, BPF_PROG_TYPE_CGROUP_SOCKOPT};
 
-use super::reg::{ALLOC, DYNMEM, NON_OWN, OR_NULL, PERCPU, RDONLY, Reg, TRUSTED, Ty, What};
+use super::reg::{ALLOC, DYNMEM, NON_OWN, OR_NULL, PERCPU, RDONLY, Reg, Sock, TRUSTED, Ty, What};
 use super::state::RefKind;
 use super::*;
 use crate::fields::FieldKind;
@@ -16,6 +16,35 @@ impl Env<'_> {
         use HelperId as H;
         match helper {
             H::tail_call => self.check_held("tail_call")?,
+            H::sk_lookup_tcp | H::sk_lookup_udp => return Ok(Some(self.sock_found(Sock::Full))),
+            H::skc_lookup_tcp => return Ok(Some(self.sock_found(Sock::Common))),
+            H::sk_release => self.sock_release()?,
+            H::sk_fullsock => return self.sock_cast(What::Sock(Sock::Full)).map(Some),
+            H::tcp_sock => return self.sock_cast(What::Sock(Sock::Tcp)).map(Some),
+            H::get_listener_sock => return self.sock_beside(Sock::Full).map(Some),
+            H::skc_to_tcp_sock => return self.sock_as("tcp_sock").map(Some),
+            H::skc_to_tcp6_sock => return self.sock_as("tcp6_sock").map(Some),
+            H::skc_to_tcp_request_sock => return self.sock_as("tcp_request_sock").map(Some),
+            H::skc_to_tcp_timewait_sock => return self.sock_as("tcp_timewait_sock").map(Some),
+            H::skc_to_udp6_sock => return self.sock_as("udp6_sock").map(Some),
+            H::sk_storage_get | H::sk_storage_delete => {
+                self.sock_arg(2)?;
+                if helper == H::sk_storage_get && !old[3].is_null() {
+                    let size = self.helper_map_of(&old[1]).map_or(0, |m| m.value_size);
+                    self.memory_arg(3, size, true, false)?;
+                }
+            }
+            H::map_lookup_elem
+                if self.helper_map_of(&old[1]).is_some_and(|m| sock::holds_sockets(m.map_type)) =>
+            {
+                return Ok(Some(self.sock_found(Sock::Full)));
+            }
+            H::map_lookup_elem
+                if self.helper_map_of(&old[1]).is_some_and(|m| m.map_type == BPF_MAP_TYPE_XSKMAP) =>
+            {
+                let id = self.fresh_id();
+                return Ok(Some(Reg { id, ..Reg::ptr(What::Sock(Sock::Xdp), OR_NULL) }));
+            }
             H::set_retval => self.errno_arg()?,
             H::spin_lock | H::spin_unlock => self.spin_lock(helper == H::spin_lock)?,
             H::ringbuf_submit | H::ringbuf_discard => self.release(old[1].ref_id)?,

@@ -44,11 +44,9 @@ impl Env<'_> {
             None => self.helper_result(helper, proto.ret, map, &old)?,
         };
         self.clobber();
-        if net::moves_packet(helper) {
+        // A tail call that comes back has done nothing.
+        if net::moves_packet(helper) && helper != HelperId::tail_call {
             self.forget_packet();
-        }
-        if helper == HelperId::tail_call && self.st.frames.len() > 1 {
-            return self.tail_call();
         }
         if let Some(mut reg) = result {
             if reg.node == 0 || !reg.is_scalar() {
@@ -56,6 +54,9 @@ impl Env<'_> {
                 reg.node = self.node([0, 0], via);
             }
             self.set(0, reg);
+        }
+        if helper == HelperId::tail_call && self.st.frames.len() > 1 {
+            return self.tail_call();
         }
         Ok(Next::Goto(pc + 1))
     }
@@ -99,6 +100,10 @@ impl Env<'_> {
             );
             return refuse_reg(Code::MapUse, n, text);
         }
+        let changes = matches!(helper, HelperId::map_update_elem | HelperId::map_delete_elem);
+        if changes && sock::holds_sockets(desc.map_type) && !self.may_update_sockmap(helper) {
+            return refuse(Code::MapUse, "cannot update sockmap in this context");
+        }
         let writes =
             matches!(helper, HelperId::map_update_elem | HelperId::map_delete_elem | HelperId::map_push_elem);
         if writes && desc.rdonly {
@@ -113,6 +118,9 @@ impl Env<'_> {
             Arg::Any | Arg::Map | Arg::Size | Arg::Own => self.read(n).map(|_| ()),
             Arg::Num => self.scalar_arg(n).map(|_| ()),
             Arg::Key => self.memory_arg(n, desc.map_or(0, |d| d.key_size), true, false),
+            Arg::Value if desc.is_some_and(|d| sock::holds_sockets(d.map_type)) => {
+                self.sock_arg(n).map(|_| ())
+            }
             Arg::Value => self.memory_arg(n, desc.map_or(0, |d| d.value_size), true, false),
             Arg::OutValue => self.memory_arg(n, desc.map_or(0, |d| d.value_size), false, true),
             Arg::In => self.sized_arg(n, false, false, true, false),
@@ -147,6 +155,14 @@ impl Env<'_> {
                     return self.plain_ctx(n, &reg);
                 }
                 refuse_reg(Code::ArgType, n, format!("R{n} type={} expected=ctx", reg.type_name()))
+            }
+            Arg::CtxOrNull => {
+                let reg = self.read(n)?;
+                if reg.is_null() {
+                    self.matters(&reg);
+                    return Ok(());
+                }
+                self.helper_arg(n, Arg::Ctx, map)
             }
             Arg::Str => self.const_str(n),
             Arg::Const => self.const_arg(n).map(|_| ()),
@@ -279,6 +295,7 @@ fn takes(helper: HelperId, ty: u32) -> bool {
         BPF_MAP_TYPE_SK_STORAGE,
         BPF_MAP_TYPE_INODE_STORAGE,
     ];
+    let devices = [BPF_MAP_TYPE_DEVMAP, BPF_MAP_TYPE_DEVMAP_HASH, BPF_MAP_TYPE_CPUMAP];
     let queue = [BPF_MAP_TYPE_QUEUE, BPF_MAP_TYPE_STACK, BPF_MAP_TYPE_BLOOM_FILTER];
     let ring = [BPF_MAP_TYPE_RINGBUF, BPF_MAP_TYPE_USER_RINGBUF];
     let only = |types: &[u32]| types.contains(&ty);
@@ -294,9 +311,10 @@ fn takes(helper: HelperId, ty: u32) -> bool {
                 BPF_MAP_TYPE_CGROUP_ARRAY,
                 BPF_MAP_TYPE_CGROUP_STORAGE,
                 BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE,
+                BPF_MAP_TYPE_REUSEPORT_SOCKARRAY,
             ]);
-            let maps_update = helper != H::map_lookup_elem
-                && only(&[BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS]);
+            let inner = [BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS];
+            let maps_update = helper != H::map_lookup_elem && (only(&inner) || only(&devices));
             !closed && !other && !maps_update
         }
         H::map_push_elem | H::map_peek_elem => only(&queue),
@@ -312,6 +330,10 @@ fn takes(helper: HelperId, ty: u32) -> bool {
         H::user_ringbuf_drain => only(&[BPF_MAP_TYPE_USER_RINGBUF]),
         H::perf_event_read | H::perf_event_output | H::perf_event_read_value => {
             only(&[BPF_MAP_TYPE_PERF_EVENT_ARRAY])
+        }
+        H::sk_storage_get | H::sk_storage_delete => only(&[BPF_MAP_TYPE_SK_STORAGE]),
+        H::sk_select_reuseport => {
+            only(&[BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH])
         }
         H::tail_call => only(&[BPF_MAP_TYPE_PROG_ARRAY]),
         H::get_stackid => only(&[BPF_MAP_TYPE_STACK_TRACE]),

@@ -153,6 +153,7 @@ const MAX_OFF: i64 = 1 << 29;
 fn never_null(reg: &Reg) -> bool {
     let known = match reg.what {
         What::MapValue(_) | What::MapKey(_) | What::Map(_) | What::Mem(_) => !reg.has(UNTRUSTED),
+        What::Sock(_) => true,
         What::Obj(_) => reg.is_trusted() && !bare_object(reg),
         _ => false,
     };

@@ -80,6 +80,7 @@ impl Env<'_> {
                 self.packet_access(n, base, off, size, false)?;
                 Ok(self.number(Scalar::bytes(size)))
             }
+            What::Sock(sock) => self.load_sock(n, base, sock, off, size),
             What::FlowKeys => {
                 self.flow_keys_access(n, base, off, size)?;
                 Ok(self.number(Scalar::bytes(size)))
@@ -128,6 +129,9 @@ impl Env<'_> {
             What::Ctx => self.store_hook(n, &base, off, size),
             What::Packet | What::PacketMeta => self.packet_access(n, &base, off, size, true),
             What::FlowKeys => self.flow_keys_access(n, &base, off, size),
+            What::Sock(sock) => {
+                refuse_reg(Code::Readonly, n, format!("R{n} cannot write into {}", sock.name()))
+            }
             What::Obj(ty) => self.store_obj(n, &base, ty, off, size),
             What::Arena => {
                 self.arena[self.st.pc] = true;

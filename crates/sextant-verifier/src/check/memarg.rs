@@ -130,7 +130,7 @@ impl Env<'_> {
             self.matters(&ptr);
             return Ok(());
         }
-        if size.s.smin < 0 && size.s.value().is_none() {
+        if size.s.smin < 0 {
             let text = format!("R{} min value is negative, either use unsigned or 'var &= const'", n + 1);
             return refuse_reg(Code::ArgSize, n + 1, text);
         }

@@ -35,6 +35,7 @@ mod proto;
 mod refs;
 mod reg;
 mod report;
+mod sock;
 mod stack;
 mod state;
 mod step;

@@ -25,6 +25,28 @@ pub(super) fn proto(helper: HelperId) -> Option<Proto> {
         H::fib_lookup => &[Ctx, InOut, Size, Any],
         H::get_retval => &[],
         H::set_retval => &[Num],
+        H::sk_lookup_tcp | H::sk_lookup_udp | H::skc_lookup_tcp => &[Ctx, In, Size, Any, Any],
+        H::sk_release
+        | H::sk_fullsock
+        | H::tcp_sock
+        | H::get_listener_sock
+        | H::skc_to_tcp_sock
+        | H::skc_to_tcp6_sock
+        | H::skc_to_tcp_request_sock
+        | H::skc_to_tcp_timewait_sock
+        | H::skc_to_udp6_sock => &[Own],
+        H::sk_select_reuseport => &[Ctx, Map, Key, Any],
+        H::sk_storage_get => {
+            return Some(Proto {
+                args: &[Map, Own, Own, Any],
+                ret: Ret::ValueOrNull,
+                sleeps: false,
+                in_lock: false,
+            });
+        }
+        H::sk_storage_delete => &[Map, Own],
+        H::get_socket_cookie => &[Ctx],
+        H::get_netns_cookie => &[CtxOrNull],
         _ => return None,
     };
     Some(Proto { args, ret: Ret::Num, sleeps: false, in_lock: false })

@@ -9,7 +9,7 @@
 
 use sextant_bpf::opcode::Cond;
 
-use super::reg::{Reg, What};
+use super::reg::{OR_NULL, Reg, Sock, What};
 use super::*;
 use crate::hook::{Field, Hook};
 use crate::program::ProgKind;
@@ -32,7 +32,11 @@ impl Env<'_> {
             return refuse_reg(Code::CtxAccess, n, text);
         };
         let what = match field {
-            Field::Number | Field::Sock => return Ok(self.number(Scalar::bytes(size))),
+            Field::Number => return Ok(self.number(Scalar::bytes(size))),
+            Field::Sock => {
+                let id = self.fresh_id();
+                return Ok(Reg { id, ..Reg::ptr(What::Sock(Sock::Common), OR_NULL) });
+            }
             Field::Packet => What::Packet,
             Field::PacketMeta => What::PacketMeta,
             Field::PacketEnd => What::PacketEnd,
@@ -74,8 +78,10 @@ impl Env<'_> {
             return refuse_reg(Code::MemBounds, n, text);
         }
         if at.saturating_add(i64::from(size)) > i64::from(reg.range) || reg.s.umax > MAX_OFF {
-            let text =
-                format!("invalid access to packet, off={at} size={size}, R{n}({})", self.describe(reg));
+            let text = format!(
+                "invalid access to packet, off={off} size={size}, R{n}(id={},off={},r={}); R{n} max value is outside of the allowed memory range",
+                reg.id, reg.delta, reg.range
+            );
             return refuse_reg(Code::MemBounds, n, text);
         }
         Ok(())
@@ -171,15 +177,10 @@ impl Env<'_> {
             return Ok(Next::Goto(next));
         }
         // Inside of a function the hidden exit is one from the function.
-        self.leave_early(Scalar::constant(0))
-    }
-
-    /// One path goes on behind the call, one leaves the function with `result`.
-    fn leave_early(&mut self, result: Scalar) -> Res<Next> {
         let other = self.st.clone();
-        self.push(other, self.st.pc + 1)?;
-        let result = self.number(result);
-        self.set(0, result);
+        self.push(other, next)?;
+        let zero = self.number(Scalar::constant(0));
+        self.set(0, zero);
         self.exit()
     }
 
@@ -188,9 +189,12 @@ impl Env<'_> {
         if self.st.top().callback.is_some() {
             return refuse(Code::Callback, "cannot tail call within callback");
         }
-        let failed = self.number(Scalar::UNKNOWN);
-        self.set(0, failed);
-        self.leave_early(Scalar::UNKNOWN)
+        let other = self.st.clone();
+        self.push(other, self.st.pc + 1)?;
+        self.forget_packet();
+        let result = self.number(Scalar::UNKNOWN);
+        self.set(0, result);
+        self.exit()
     }
 
     /// The packet was moved: pointers into it are of no use.

@@ -44,6 +44,8 @@ pub(super) enum Arg {
     CbCtx,
     /// The context.
     Ctx,
+    /// The context, or NULL.
+    CtxOrNull,
     /// A constant string.
     Str,
     /// A constant.

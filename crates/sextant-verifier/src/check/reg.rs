@@ -13,6 +13,19 @@ pub enum Ty {
     Local(TypeId),
 }
 
+/// A kind of socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sock {
+    /// What all sockets have.
+    Common,
+    /// A full socket.
+    Full,
+    /// One of TCP.
+    Tcp,
+    /// One of XDP.
+    Xdp,
+}
+
 /// What a register holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum What {
@@ -48,6 +61,8 @@ pub enum What {
     PacketEnd,
     /// The flow dissector's result.
     FlowKeys,
+    /// A socket.
+    Sock(Sock),
 }
 
 /// May be NULL.
@@ -181,6 +196,7 @@ impl Reg {
             What::PacketMeta => "pkt_meta",
             What::PacketEnd => "pkt_end",
             What::FlowKeys => "flow_keys",
+            What::Sock(sock) => sock.name(),
         };
         let null = match (self.has(OR_NULL), base) {
             (false, _) => "",

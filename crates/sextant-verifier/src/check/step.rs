@@ -44,8 +44,11 @@ impl Env<'_> {
             }
             Kind::Load { size, signed } => self.load(insn.dst, insn.src, insn.off, size, signed)?,
             Kind::LoadAcquire { size } => {
-                self.atomic_place(insn.src)?;
                 let base = self.read(insn.src)?;
+                if base.is_scalar() {
+                    return self.bad_mem(insn.src, &base);
+                }
+                self.atomic_place(insn.src, "loads from")?;
                 self.aligned(insn.src, &base, insn.off.into(), size.bytes())?;
                 self.load(insn.dst, insn.src, insn.off, size, false)?;
             }
@@ -59,9 +62,11 @@ impl Env<'_> {
             }
             Kind::StoreRelease { size } => {
                 let val = self.read(insn.src)?;
-                self.read(insn.dst)?;
-                self.atomic_place(insn.dst)?;
                 let base = self.read(insn.dst)?;
+                if base.is_scalar() {
+                    return self.bad_mem(insn.dst, &base);
+                }
+                self.atomic_place(insn.dst, "stores into")?;
                 self.aligned(insn.dst, &base, insn.off.into(), size.bytes())?;
                 self.store(insn.dst, insn.off, size, &val)?;
             }
@@ -346,14 +351,14 @@ impl Env<'_> {
         }
     }
 
-    fn atomic_place(&mut self, n: u8) -> Res {
+    fn atomic_place(&mut self, n: u8, what: &str) -> Res {
         let reg = self.read(n)?;
         let fits = matches!(reg.what, What::Stack(_) | What::MapValue(_) | What::Arena | What::Mem(_))
             || (matches!(reg.what, What::Obj(reg::Ty::Local(_))) && reg.has(reg::ALLOC));
         if fits && !reg.has(reg::RDONLY | reg::UNTRUSTED) {
             return Ok(());
         }
-        let text = format!("BPF_ATOMIC stores into R{n} {} is not allowed", reg.type_name());
+        let text = format!("BPF_ATOMIC {what} R{n} {} is not allowed", reg.type_name());
         refuse_reg(Code::Atomic, n, text)
     }
 
@@ -367,7 +372,7 @@ impl Env<'_> {
         if dst.is_scalar() {
             return self.bad_mem(insn.dst, &dst);
         }
-        self.atomic_place(insn.dst)?;
+        self.atomic_place(insn.dst, "stores into")?;
         self.aligned(insn.dst, &dst, insn.off.into(), size.bytes())?;
         let old = self.load_value(insn.dst, insn.off, size, false)?;
         self.store(insn.dst, insn.off, size, &Reg::UNKNOWN)?;
