@@ -56,7 +56,7 @@ impl Rejection {
             let way = match way {
                 Way::Taken => "this jump is taken",
                 Way::NotTaken => "this jump is not taken",
-                Way::Enters => "what this enters is not left",
+                Way::Enters => "entered here and not left since",
             };
             lines.push(Line { step, notes: vec![way.into()], is_culprit: false });
         }

@@ -45,7 +45,13 @@ pub fn run(args: &CheckArgs, out: &mut dyn Write) -> Result<Status, Failure> {
             .map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
-        checked.iter().try_for_each(|c| print(c, args, out))?;
+        for (i, c) in checked.iter().enumerate() {
+            if i > 0 {
+                writeln!(out)?;
+            }
+            print(c, args, out)?;
+        }
+        summary(&checked, out)?;
     }
     // The worst: an object that cannot be read before one that is refused.
     let rank = |status: &Status| match status {
@@ -139,6 +145,17 @@ fn print(checked: &Checked, args: &CheckArgs, out: &mut dyn Write) -> std::io::R
         writeln!(out, "  {red}not loaded{plain}: {:#}", failure.error)?;
     }
     out.write_all(messages(&checked.verdicts, color).as_bytes())
+}
+
+/// One line to end with, where several programs were looked at and not all are fine.
+fn summary(checked: &[Checked], out: &mut dyn Write) -> std::io::Result<()> {
+    let verdicts = || checked.iter().flat_map(|c| &c.verdicts);
+    let (all, refused) = (verdicts().count(), verdicts().filter(|v| v.result.is_err()).count());
+    match refused {
+        0 => Ok(()),
+        _ if all == 1 => Ok(()),
+        _ => writeln!(out, "\n{refused} of {all} programs refused"),
+    }
 }
 
 /// Why programs were refused, each message after an empty line.
