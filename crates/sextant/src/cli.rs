@@ -124,8 +124,10 @@ pub struct SimArgs {
     pub sets: Vec<String>,
 
     /// What the scheduler's own program does before it attaches, from a TOML file or a built-in one (see `sextant list`); --set comes after it
-    #[arg(long, value_name = "FILE")]
-    pub setup: Option<String>,
+    ///
+    /// --setup B:FILE is for a scheduler that comes by --swap.
+    #[arg(long = "setup", value_name = "FILE")]
+    pub setups: Vec<String>,
 
     /// Replace the scheduler while the machine runs: B@1s,C@2s (repeatable)
     ///

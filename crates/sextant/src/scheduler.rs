@@ -63,6 +63,11 @@ impl Scheduler {
 }
 
 impl Scheduler {
+    /// Whether it is no BPF object.
+    pub fn is_without_object(&self) -> bool {
+        !matches!(self, Scheduler::Bpf(_))
+    }
+
     /// Loads it into `vm`, anew each time; None is the fair class alone. `announce` what was left out.
     pub fn load(
         &self,

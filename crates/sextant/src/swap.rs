@@ -67,25 +67,28 @@ impl Lineup {
         swaps.sort_by_key(|swap| swap.at);
         check_times(&swaps, duration)?;
         let (own, later) = split_sets(&args.sets, &swaps);
+        let (own_setups, setups) = split_sets(&args.setups, &swaps);
         let mut entrants = vec![Entrant {
             name: args.scheduler.clone(),
             scheduler: Scheduler::open(&args.scheduler)?,
             sets: own,
-            setup: args.setup.as_deref().map(|arg| SetupFile::read(arg, args.cpus)).transpose()?,
+            setup: read_setup(&own_setups, args.cpus)?,
             ops: args.ops.clone(),
         }];
         for swap in &swaps {
             if entrants[1..].iter().any(|e| e.name == swap.scheduler) {
                 continue;
             }
-            let sets = later.iter().filter(|(name, _)| *name == swap.scheduler);
             entrants.push(Entrant {
                 name: swap.scheduler.clone(),
                 scheduler: Scheduler::open(&swap.scheduler).map_err(|f| swap.blame(f))?,
-                sets: sets.map(|(_, set)| set.clone()).collect(),
-                setup: None,
+                sets: of(&later, &swap.scheduler),
+                setup: read_setup(&of(&setups, &swap.scheduler), args.cpus)?,
                 ops: None,
             });
+        }
+        if let Some(e) = entrants.iter().find(|e| e.setup.is_some() && e.scheduler.is_without_object()) {
+            return Err(Failure::usage(format!("--setup: {} is no object that could be set up", e.name)));
         }
         Ok(Lineup { swaps, entrants })
     }
@@ -160,7 +163,22 @@ fn check_times(swaps: &[SwapArg], duration: Option<Ns>) -> Result<(), Failure> {
     }
 }
 
-/// `SCHEDULER:NAME=VALUE` is for a scheduler that comes by a swap, the others for the first.
+/// What is for that scheduler.
+fn of(later: &[(String, String)], scheduler: &str) -> Vec<String> {
+    later.iter().filter(|(name, _)| name == scheduler).map(|(_, rest)| rest.clone()).collect()
+}
+
+fn read_setup(names: &[String], nr_cpus: u32) -> Result<Option<SetupFile>, Failure> {
+    match names {
+        [] => Ok(None),
+        [one] => SetupFile::read(one, nr_cpus).map(Some),
+        [one, two, ..] => {
+            Err(Failure::usage(format!("--setup {one} and {two}: a scheduler is set up by one file")))
+        }
+    }
+}
+
+/// `SCHEDULER:NAME=VALUE`, or `SCHEDULER:FILE`, is for a scheduler that comes by a swap, the others for the first.
 fn split_sets(sets: &[String], swaps: &[SwapArg]) -> (Vec<String>, Vec<(String, String)>) {
     let (mut own, mut later) = (Vec::new(), Vec::new());
     for set in sets {

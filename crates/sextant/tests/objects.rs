@@ -1,12 +1,13 @@
-//! Schedulers nobody here wrote: the kernel's examples and selftests, unmodified, under the mixed load.
+//! Schedulers nobody here wrote: the kernel's examples, unmodified, under the mixed load, through the program. Its selftests are in
+//! `selftests`.
 
 mod support;
 
-use support::{kernel_object, sextant, sim_json};
+use support::{kernel_object, sim_json};
 
 /// Ten virtual seconds under the default load: loaded, ran, ended as a run ends; every task of the load ran.
-fn runs_ten_seconds(dir: &str, name: &str, more: &[&str]) {
-    let Some(object) = kernel_object(dir, name) else { return };
+fn runs_ten_seconds(name: &str, more: &[&str]) {
+    let Some(object) = kernel_object("examples", name) else { return };
     let doc = sim_json(&[&[&*object, "mixed", "--duration", "10s"], more].concat());
     assert_eq!(doc["exit"]["kind"], "UNREG", "{name}: {:#}", doc["exit"]);
     assert_eq!(doc["duration_ns"], 10_000_000_000_u64);
@@ -17,17 +18,17 @@ fn runs_ten_seconds(dir: &str, name: &str, more: &[&str]) {
 
 #[test]
 fn scx_simple() {
-    runs_ten_seconds("examples", "scx_simple", &[]);
+    runs_ten_seconds("scx_simple", &[]);
 }
 
 #[test]
 fn scx_simple_fifo() {
-    runs_ten_seconds("examples", "scx_simple", &["--set", "fifo_sched=true"]);
+    runs_ten_seconds("scx_simple", &["--set", "fifo_sched=true"]);
 }
 
 #[test]
 fn scx_cpu0() {
-    runs_ten_seconds("examples", "scx_cpu0", &[]);
+    runs_ten_seconds("scx_cpu0", &[]);
 }
 
 /// The globals that scx_central's own program sets before it loads.
@@ -36,53 +37,19 @@ fn scx_central() {
     let set =
         ["nr_cpu_ids=@cpus", "slice_ns=20000000", "cpu_gimme_task=[0;@cpus]", "cpu_started_at=[0;@cpus]"];
     let args: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
-    runs_ten_seconds("examples", "scx_central", &args);
-}
-
-#[test]
-fn selftest_minimal() {
-    runs_ten_seconds("selftests", "minimal", &[]);
-}
-
-#[test]
-fn selftest_select_cpu_dfl() {
-    runs_ten_seconds("selftests", "select_cpu_dfl", &[]);
-}
-
-#[test]
-fn selftest_create_dsq() {
-    runs_ten_seconds("selftests", "create_dsq", &[]);
-}
-
-#[test]
-fn selftest_select_cpu_vtime() {
-    runs_ten_seconds("selftests", "select_cpu_vtime", &[]);
-}
-
-/// The attach succeeds and the scheduler is thrown out at once, as the kernel does it.
-#[test]
-fn selftest_enq_last_no_enq_fails() {
-    let Some(object) = kernel_object("selftests", "enq_last_no_enq_fails") else { return };
-    let run = sextant(&["sim", &object, "--json"]).expect(3);
-    let exit = &run.json()["exit"];
-    assert_eq!(exit["kind"], "ERROR");
-    assert_eq!(exit["msg"], "SCX_OPS_ENQ_LAST requires ops.enqueue() to be implemented");
+    runs_ten_seconds("scx_central", &args);
 }
 
 /// Objects in a tree, storage of cgroups; the globals are its loader's.
 #[test]
 fn scx_flatcg() {
-    runs_ten_seconds(
-        "examples",
-        "scx_flatcg",
-        &["--set", "nr_cpus=@cpus", "--set", "cgrp_slice_ns=20000000"],
-    );
+    runs_ten_seconds("scx_flatcg", &["--set", "nr_cpus=@cpus", "--set", "cgrp_slice_ns=20000000"]);
 }
 
 /// Everything it keeps per task is in an arena.
 #[test]
 fn scx_sdt() {
-    runs_ten_seconds("examples", "scx_sdt", &[]);
+    runs_ten_seconds("scx_sdt", &[]);
 }
 
 /// An array of queues, a pair of CPUs each, with its loader's batches. It takes a start time of 0 for long ago, which is so on a machine

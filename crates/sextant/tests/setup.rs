@@ -42,6 +42,21 @@ fn entries_inner_maps_and_programs() {
     assert_eq!(run.json()["exit"]["msg"], "part 1 of the setup is not there (sum 0)");
 }
 
+/// Schedulers that come by a swap have setups of their own.
+#[test]
+fn a_swap_with_setups() {
+    let objects = ["central", "pair", "flatcg"].map(|name| kernel_object("examples", &format!("scx_{name}")));
+    let [Some(central), Some(pair), Some(flatcg)] = objects else { return };
+    let swaps = format!("{pair}@200ms,{flatcg}@400ms,{central}@600ms");
+    let of = |object: &str, name: &str| format!("{object}:{name}");
+    let (pair, flatcg, again) = (of(&pair, "pair"), of(&flatcg, "flatcg"), of(&central, "central"));
+    let setups = ["--setup", "central", "--setup", &pair, "--setup", &flatcg, "--setup", &again];
+    let run = [&[&central, "mixed", "--swap", &swaps, "--duration", "800ms"], &setups[..]].concat();
+    let doc = sim_json(&run);
+    assert_eq!(doc["exit"]["kind"], "UNREG", "{:#}", doc["exit"]);
+    assert_eq!(doc["swaps"].as_array().map(Vec::len), Some(3), "{:#}", doc["swaps"]);
+}
+
 /// The verifier sees the constants that a setup sets.
 #[test]
 fn check_takes_one_too() {
@@ -81,6 +96,14 @@ fn what_does_not_fit_the_object_is_said_with_file_and_line() {
     let refused = setup("refused", "[[run]]\nprog = 'with_struct'\nctx = { times = 0 }\n");
     let run = sextant(&["sim", &object, "--setup", &refused]).expect(1);
     assert!(run.stderr.contains("program 'with_struct' returned -22, not 0"), "{}", run.stderr);
+    let run = sextant(&["sim", "fair", "--setup", "central"]).expect(2);
+    assert!(run.stderr.contains("fair is no object"), "{}", run.stderr);
+    let run = sextant(&["sim", "--setup", "central", "--setup", "pair"]).expect(2);
+    assert!(
+        run.stderr.contains("--setup central and pair: a scheduler is set up by one file"),
+        "{}",
+        run.stderr
+    );
     let run = sextant(&["sim", "--setup", "centrall"]).expect(2);
     assert!(run.stderr.contains("no setup \"centrall\""), "{}", run.stderr);
 }
