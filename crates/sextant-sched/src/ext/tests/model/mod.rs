@@ -26,7 +26,7 @@ const STEPS: usize = 80;
 /// What can be drawn for a whole sequence.
 fn setup(rng: &mut Rng) -> Setup {
     let mut flags = 0;
-    for flag in [SCX_OPS_ENQ_LAST, SCX_OPS_ENQ_EXITING] {
+    for flag in [SCX_OPS_ENQ_LAST, SCX_OPS_ENQ_EXITING, SCX_OPS_ENQ_MIGRATION_DISABLED] {
         flags |= if rng.below(3) == 0 { flag } else { 0 };
     }
     let enqueue = rng.below(16) != 0;
@@ -126,6 +126,8 @@ impl Pair {
                 immed: t.immed,
                 waits_since: t.waits_since,
                 ran_ns: t.ran_ns,
+                pinned: t.pinned,
+                may_use: self.naive.may_use(p),
             };
             same(&at, &format!("t{p}"), &model, &self.real.task(p))?;
         }

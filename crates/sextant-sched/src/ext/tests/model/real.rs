@@ -335,6 +335,10 @@ impl Real {
             immed: self.s.scx_flags(id) & SCX_TASK_IMMED != 0,
             waits_since: scx.runnable_at().get(mem),
             ran_ns: t.ts.se().sum_exec_runtime().get(mem),
+            pinned: t.migration_disabled.into(),
+            may_use: (0..self.s.cfg.nr_cpus)
+                .filter(|&cpu| self.s.cpus_allowed(id, CpuId(cpu)))
+                .fold(0, |set, cpu| set | 1 << cpu),
         }
     }
 
@@ -379,6 +383,8 @@ pub struct TaskState {
     pub immed: bool,
     pub waits_since: u64,
     pub ran_ns: u64,
+    pub pinned: u32,
+    pub may_use: u64,
 }
 
 /// What is compared of a CPU.

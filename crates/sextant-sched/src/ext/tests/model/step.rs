@@ -29,6 +29,10 @@ pub enum What {
     },
     Block,
     Exit,
+    /// migrate_disable by the running task.
+    Pin,
+    /// migrate_enable.
+    Unpin,
     Yield,
     Tick,
     Nice {
@@ -83,11 +87,15 @@ fn on_cpu(rng: &mut Rng, m: &Naive, cpu: u32) -> Option<What> {
     let busy = matches!(c.curr, Who::Task(_));
     let living: Vec<usize> = (0..m.tasks.len()).filter(|&p| m.tasks[p].alive).collect();
     let any = (!living.is_empty()).then(|| living[rng.below(living.len() as u64) as usize]);
-    match rng.below(32) {
+    let pinned = match c.curr {
+        Who::Task(p) => m.tasks[p].pinned,
+        _ => 0,
+    };
+    match rng.below(35) {
         0..=2 if living.len() < MAX_TASKS => Some(What::Fork { allowed: mask(rng, m) }),
         3..=7 => any.filter(|&p| m.tasks[p].asleep).map(|p| What::Wake { p }),
         8..=10 if busy => Some(What::Block),
-        11 if busy && living.len() > 3 => Some(What::Exit),
+        11 if busy && living.len() > 3 && pinned == 0 => Some(What::Exit),
         12 if busy => Some(What::Yield),
         13..=15 if busy => Some(What::Tick),
         16 => any.map(|p| What::Nice { p, nice: [-5, 0, 5, 10][rng.below(4) as usize] }),
@@ -97,6 +105,8 @@ fn on_cpu(rng: &mut Rng, m: &Naive, cpu: u32) -> Option<What> {
         29 if rng.below(4) == 0 => Some(What::Schedule),
         30 if rng.below(if m.bypass { 2 } else { 12 }) == 0 => Some(What::Bypass { on: !m.bypass }),
         31 => Some(What::Syscall),
+        32 if busy && pinned < 2 => Some(What::Pin),
+        33 | 34 if pinned > 0 => Some(What::Unpin),
         _ => None,
     }
 }
@@ -110,6 +120,8 @@ impl Step {
             What::Wake { p } => m.wake(p),
             What::Block => m.block(cpu),
             What::Exit => m.exit(cpu),
+            What::Pin => m.pin(cpu),
+            What::Unpin => m.unpin(cpu),
             What::Yield => m.yield_(cpu),
             What::Tick => m.tick(cpu),
             What::Nice { p, nice } => m.set_nice(p, nice),
@@ -130,6 +142,8 @@ impl Step {
             What::Wake { p } => assert!(real.s.try_to_wake_up(real.id(p), 0)),
             What::Block => real.s.block_current(cpu),
             What::Exit => real.s.exit_current(cpu),
+            What::Pin => real.s.migrate_disable(real.s.rqs[cpu.idx()].curr),
+            What::Unpin => real.s.migrate_enable(real.s.rqs[cpu.idx()].curr),
             What::Yield => real.s.yield_current(cpu),
             What::Tick => real.s.tick(cpu),
             What::Nice { p, nice } => real.s.set_user_nice(real.id(p), nice),

@@ -31,8 +31,14 @@ fn weight(nice: i32) -> u64 {
 }
 
 impl Naive {
+    /// The CPUs that count.
+    pub fn may_use(&self, p: usize) -> u64 {
+        let t = &self.tasks[p];
+        if t.narrowed { 1 << t.cpu } else { t.allowed }
+    }
+
     fn first_allowed(&self, p: usize) -> u32 {
-        self.tasks[p].allowed.trailing_zeros()
+        self.may_use(p).trailing_zeros()
     }
 
     pub(super) fn set_cpu(&mut self, p: usize, cpu: u32) {
@@ -43,7 +49,7 @@ impl Naive {
     /// §4.2: the CPU, and whether ops.select_cpu was asked.
     fn select(&mut self, p: usize, wake_flags: u64) -> (u32, bool) {
         let prev = self.tasks[p].cpu;
-        if self.tasks[p].allowed.count_ones() == 1 {
+        if self.tasks[p].allowed.count_ones() == 1 || self.tasks[p].pinned > 0 {
             return (self.first_allowed(p), false);
         }
         let mut cpu = prev as i32;
@@ -105,6 +111,8 @@ impl Naive {
             queued: false,
             cpu: self.this,
             allowed,
+            pinned: 0,
+            narrowed: false,
             nice: 0,
             slice: SCX_SLICE_DFL,
             wanted_slice: None,
@@ -141,6 +149,7 @@ impl Naive {
     /// The running task sleeps.
     pub fn block(&mut self, cpu: u32) {
         let p = self.running(cpu);
+        self.narrow(cpu);
         self.tasks[p].asleep = true;
         self.dequeue(cpu, p, SLEEP | NOCLOCK, false);
         self.switch(cpu);
@@ -178,6 +187,7 @@ impl Naive {
 
     /// A pick, and the switch if it is another.
     pub fn switch(&mut self, cpu: u32) {
+        self.narrow(cpu);
         let prev = self.cpu(cpu).curr;
         let next = if self.cpu(cpu).stopper_queued {
             Who::Stopper
@@ -315,8 +325,13 @@ impl Naive {
             s.tasks[p].allowed = allowed;
             s.tell(Op::SetCpumask, Some(p), [0; 2]);
         });
+        self.move_if_it_must(p);
+    }
+
+    /// A task on a CPU that it may no longer use is moved, unless it must stay for now.
+    fn move_if_it_must(&mut self, p: usize) {
         let cpu = self.tasks[p].cpu;
-        if allowed >> cpu & 1 != 0 {
+        if self.tasks[p].allowed >> cpu & 1 != 0 || self.tasks[p].pinned > 0 {
             return;
         }
         if self.cpu(cpu).curr == Who::Task(p) {
@@ -328,6 +343,39 @@ impl Naive {
             }
         } else if self.tasks[p].queued {
             self.push_away(p);
+        }
+    }
+
+    /// migrate_disable by the running task.
+    pub fn pin(&mut self, cpu: u32) {
+        let p = self.running(cpu);
+        self.tasks[p].pinned += 1;
+    }
+
+    /// migrate_enable by the running task.
+    pub fn unpin(&mut self, cpu: u32) {
+        let p = self.running(cpu);
+        let back = self.tasks[p].pinned == 1 && self.tasks[p].narrowed;
+        if back {
+            self.change(p, SAVE, |s| {
+                s.tasks[p].narrowed = false;
+                s.tell(Op::SetCpumask, Some(p), [0; 2]);
+            });
+        }
+        self.tasks[p].pinned -= 1;
+        if back {
+            self.move_if_it_must(p);
+        }
+    }
+
+    /// The running task may leave the CPU: while it must not migrate, that is the only CPU it may use.
+    fn narrow(&mut self, cpu: u32) {
+        let Who::Task(p) = self.cpu(cpu).curr else { return };
+        if self.tasks[p].pinned > 0 && !self.tasks[p].narrowed {
+            self.change(p, SAVE, |s| {
+                s.tasks[p].narrowed = true;
+                s.tell(Op::SetCpumask, Some(p), [0; 2]);
+            });
         }
     }
 
@@ -344,7 +392,7 @@ impl Naive {
     pub fn stopper(&mut self, cpu: u32) {
         for p in std::mem::take(&mut self.cpu(cpu).to_migrate) {
             let t = &self.tasks[p];
-            if t.cpu == cpu && t.allowed >> cpu & 1 == 0 && t.queued {
+            if t.cpu == cpu && t.pinned == 0 && t.allowed >> cpu & 1 == 0 && t.queued {
                 self.push_away(p);
             }
         }

@@ -91,7 +91,10 @@ impl Naive {
         if self.error.is_some() && !matches!(name, Name::Bypass(_)) {
             return false;
         }
-        let usable = |&p: &usize| self.tasks[p].cpu == cpu || self.tasks[p].allowed >> cpu & 1 != 0;
+        let usable = |&p: &usize| {
+            let t = &self.tasks[p];
+            t.cpu == cpu || (t.pinned == 0 && t.allowed >> cpu & 1 != 0)
+        };
         let Some(p) = self.tasks_on(name).into_iter().find(usable) else { return false };
         self.remove(p);
         self.bring(p, cpu, flags);
@@ -134,9 +137,15 @@ impl Naive {
     }
 
     fn may_bring(&mut self, p: usize, to: u32) -> bool {
+        let (name, from) = (self.name(p), self.tasks[p].cpu);
+        if self.tasks[p].pinned > 0 {
+            self.fail(format!(
+                "SCX_DSQ_LOCAL[_ON] cannot move migration disabled {name} from CPU {from} to {to}"
+            ));
+            return false;
+        }
         let ok = self.tasks[p].allowed >> to & 1 != 0;
         if !ok {
-            let name = self.name(p);
             self.fail(format!("SCX_DSQ_LOCAL[_ON] target CPU {to} not allowed for {name}"));
         }
         ok

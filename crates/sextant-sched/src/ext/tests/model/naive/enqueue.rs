@@ -55,6 +55,8 @@ impl Naive {
             self.carry_out(cpu, p, flags);
         } else if self.tasks[p].exiting && ours & SCX_OPS_ENQ_EXITING == 0 {
             self.refilled(cpu, Name::Local(cpu), p, flags);
+        } else if self.tasks[p].pinned > 0 && ours & SCX_OPS_ENQ_MIGRATION_DISABLED == 0 {
+            self.refilled(cpu, Name::Local(cpu), p, flags);
         } else if !self.setup.enqueue {
             self.refilled(cpu, Name::Global, p, flags);
         } else {

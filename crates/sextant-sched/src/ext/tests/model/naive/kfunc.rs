@@ -43,7 +43,7 @@ impl Naive {
 
 impl Kernel for Naive {
     fn allowed(&self, p: usize) -> u64 {
-        self.tasks[p].allowed
+        self.may_use(p)
     }
 
     fn alive(&self, p: usize) -> bool {

@@ -3,7 +3,7 @@
 //! calls ops. Time is exact and costs nothing; an entry is atomic.
 //!
 //! Every task is of the ext class. Above it is only migration/N, which takes a task off a CPU it may no longer use.
-//! Left out: other classes, hotplug, default CPU selection, migration-disabled tasks, the watchdog.
+//! Left out: other classes, hotplug, default CPU selection, the watchdog.
 
 mod core;
 mod dispatch;
@@ -78,6 +78,10 @@ pub struct Task {
     pub queued: bool,
     pub cpu: u32,
     pub allowed: u64,
+    /// migrate_disable calls without their migrate_enable.
+    pub pinned: u32,
+    /// It has left the CPU since, so only that CPU counts as allowed.
+    pub narrowed: bool,
     pub nice: i32,
     pub slice: u64,
     /// Asked for from outside the runqueue: applied when it is charged or runs next.
