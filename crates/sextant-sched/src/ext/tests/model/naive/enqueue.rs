@@ -48,14 +48,14 @@ impl Naive {
             return self.insert_task(cpu, Name::Local(cpu), p, plain(flags), false);
         }
         self.tasks[p].immed = false;
-        let ours = self.setup.flags;
+        let (ours, t) = (self.setup.flags, &self.tasks[p]);
+        let exiting = t.exiting && ours & SCX_OPS_ENQ_EXITING == 0;
+        let pinned = t.pinned > 0 && ours & SCX_OPS_ENQ_MIGRATION_DISABLED == 0;
         if self.cpu(cpu).bypass {
             self.refilled(cpu, Name::Bypass(cpu), p, flags);
         } else if self.tasks[p].verdict.is_some() {
             self.carry_out(cpu, p, flags);
-        } else if self.tasks[p].exiting && ours & SCX_OPS_ENQ_EXITING == 0 {
-            self.refilled(cpu, Name::Local(cpu), p, flags);
-        } else if self.tasks[p].pinned > 0 && ours & SCX_OPS_ENQ_MIGRATION_DISABLED == 0 {
+        } else if exiting || pinned {
             self.refilled(cpu, Name::Local(cpu), p, flags);
         } else if !self.setup.enqueue {
             self.refilled(cpu, Name::Global, p, flags);
