@@ -100,3 +100,53 @@ fn what_is_wrong_is_said_with_its_line() {
     let minus = format!("[globals]\na = '{}@cpus'\n", "-".repeat(10_000));
     assert_eq!(read(&minus, 8).unwrap_err().to_string(), "2: too many parentheses");
 }
+
+/// Broken copies of a good file: an error with a line that the file has, or a setup; never a panic.
+#[test]
+fn any_text_is_read_or_refused() {
+    let good = "[globals]\nnr = '@cpus'\nlist = [1, '@cpus / 2']\ncfg = { a = 1 }\n[arrays]\nzeros = '@cpus'\n\
+                other = { len = 4, each = '(@i + 2) % 4' }\n[ops]\nflags = 'A|B'\n[maps.q]\nmax_entries = 4\n\
+                entries = [{ at = 2, key = 1, value = { w = 0xff } }]\n[[run]]\nprog = 'p'\nargs = [9, -4]\nreturns = 7\n";
+    let pieces = [
+        "@i",
+        "@cpus",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "=",
+        "\n",
+        "'",
+        "-",
+        "9",
+        "99999999999",
+        ".",
+        "é",
+        "len",
+    ];
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut read_whole = 0;
+    for _ in 0..5_000 {
+        let mut text: Vec<char> = good.chars().collect();
+        for _ in 0..=random(3) {
+            let at = random(text.len());
+            match random(3) {
+                0 => drop(text.remove(at)),
+                1 => drop(text.splice(at..at, pieces[random(pieces.len())].chars())),
+                _ => drop(text.splice(at..(at + 4).min(text.len()), pieces[random(pieces.len())].chars())),
+            }
+        }
+        let text = String::from_iter(text);
+        match read(&text, 4) {
+            Ok(_) => read_whole += 1,
+            Err(e) => assert!((1..=text.lines().count() + 1).contains(&e.line), "{text}: {e}"),
+        }
+    }
+    assert!((100..4_900).contains(&read_whole), "{read_whole}");
+}
