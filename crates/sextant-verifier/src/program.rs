@@ -84,6 +84,8 @@ impl ProgKind<'_> {
 pub enum CtxArg {
     /// A number.
     Number,
+    /// A pointer to something that is no struct: a number, which is loaded whole.
+    Address,
     /// A trusted pointer to a kernel struct of that name.
     Trusted(&'static str),
     /// The same, may be NULL.

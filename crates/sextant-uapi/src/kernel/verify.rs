@@ -164,7 +164,7 @@ impl Kernel {
         match (btf.kind(to), find_type(btf.name(to))) {
             (Kind::Struct { .. }, Some(desc)) if how == TRACE_RAW_TP => CtxArg::Trusted(desc.name),
             (Kind::Struct { .. }, Some(desc)) => CtxArg::Bare(desc.name),
-            _ => CtxArg::Number,
+            _ => CtxArg::Address,
         }
     }
 

@@ -71,6 +71,7 @@ impl Env<'_> {
                 Ok(self.number(Scalar::bytes(size)))
             }
             What::Ctx => self.load_ctx(n, base, off, size),
+            What::Map(map) if base.offset() == Some(0) => self.load_map_ptr(n, base, map, off, size),
             What::Obj(ty) => self.load_obj(n, base, ty, off, size),
             What::Arena => {
                 self.arena[self.st.pc] = true;
@@ -94,6 +95,9 @@ impl Env<'_> {
         let (off, size) = (i64::from(off), size.bytes());
         if base.has(OR_NULL) {
             return self.bad_mem(n, &base);
+        }
+        if let What::Map(map) = base.what {
+            return self.store_map_ptr(n, map);
         }
         if base.has(RDONLY) {
             return refuse_reg(Code::Readonly, n, format!("R{n} cannot write into {}", base.type_name()));
@@ -347,7 +351,18 @@ impl Env<'_> {
                 format!("invalid bpf_context access off={at} size={size}"),
             );
         }
-        let reg = self.ctx_arg((at / 8) as usize);
+        let i = (at / 8) as usize;
+        if let ProgKind::Tracing { args, .. } = self.prog.kind
+            && args.get(i) == Some(&CtxArg::Address)
+            && size != 8
+        {
+            return refuse_reg(
+                Code::CtxAccess,
+                n,
+                format!("func arg{i} is a pointer: size {size} must be 8"),
+            );
+        }
+        let reg = self.ctx_arg(i);
         if reg.is_ptr() && (size != 8 || at % 8 != 0) {
             return refuse_reg(
                 Code::CtxAccess,

@@ -1,6 +1,8 @@
 //! Memory as an argument of helpers, kfuncs and global functions. Mirrors `check_helper_mem_access()`, `check_mem_size_reg()`,
 //! `process_dynptr_func()` of kernel/bpf/verifier.c, 7.3.
 
+use sextant_abi::tables::bpf;
+
 use super::reg::{ALLOC, OR_NULL, PERCPU, RDONLY, Reg, Ty, UNTRUSTED, What};
 use super::state::{Byte, Special};
 use super::*;
@@ -34,6 +36,9 @@ impl Env<'_> {
             What::MapValue(map) => {
                 if writes && self.map(map).rdonly {
                     return refuse_reg(Code::Readonly, n, format!("R{n} write into map forbidden"));
+                }
+                if reads && self.map(map).flags & bpf::BPF_F_WRONLY_PROG != 0 {
+                    return refuse_reg(Code::MapUse, n, "read from map forbidden");
                 }
                 self.map_bounds(n, &reg, map, 0, size)?;
                 let (min, span) = (reg.s.smin, reg.s.smax - reg.s.smin + i64::from(size));

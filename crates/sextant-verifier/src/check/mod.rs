@@ -24,6 +24,7 @@ mod kfunc;
 mod kfunc_arg;
 mod lock;
 mod log;
+mod map_ptr;
 mod mem;
 mod memarg;
 mod net;

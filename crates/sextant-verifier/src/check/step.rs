@@ -2,13 +2,13 @@
 //! kernel/bpf/verifier.c, 7.3.
 
 use sextant_abi::image::Reloc;
-use sextant_bpf::insn::{BPF_PSEUDO_MAP_VALUE, imm64};
+use sextant_bpf::insn::{BPF_PSEUDO_MAP_VALUE, MAX_REG, imm64};
 use sextant_bpf::opcode::{Alu, AtomicOp, Callee, Imm64, Kind, Operand, Size};
 
 use super::reg::{DELTA, OR_NULL, Reg, TRUSTED, What};
 use super::*;
 use crate::range::{Scalar, alu};
-use crate::structure::jump_target;
+use crate::structure::{jump_target, written};
 
 impl Env<'_> {
     /// Executes the instruction at the path's `pc`.
@@ -18,6 +18,9 @@ impl Env<'_> {
         let Some(kind) = self.cfg.kinds[pc] else {
             return refuse(Code::Structure, format!("invalid bpf_ld_imm64 insn at {pc}"));
         };
+        if written(&insn, kind) == Some(MAX_REG) {
+            return refuse(Code::Structure, "frame pointer is read only");
+        }
         match kind {
             Kind::Alu { op, wide, operand } => self.alu(op, wide, operand)?,
             Kind::Neg { wide } => {
