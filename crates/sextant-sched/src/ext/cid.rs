@@ -69,6 +69,12 @@ impl Walk {
         }
     }
 
+    fn add_llc_if_any(&mut self, cores: &mut Vec<Vec<CpuId>>, llc: [i32; 2], node: [i32; 2]) {
+        if !cores.is_empty() {
+            self.add_llc(&std::mem::take(cores), llc, node);
+        }
+    }
+
     fn new_shard(&mut self) -> [i32; 2] {
         self.next_shard += 1;
         [self.next_cid(), self.next_shard - 1]
@@ -147,13 +153,5 @@ impl Sched {
     /// A CPU argument of the scheduler's: a cid in the cid form.
     pub(crate) fn scx_cpu_arg(&mut self, cpu: i32, what: &str) -> Option<CpuId> {
         if self.ext.cid_form { self.scx_cid_to_cpu(cpu) } else { self.scx_cpu_valid(cpu, what) }
-    }
-}
-
-impl Walk {
-    fn add_llc_if_any(&mut self, cores: &mut Vec<Vec<CpuId>>, llc: [i32; 2], node: [i32; 2]) {
-        if !cores.is_empty() {
-            self.add_llc(&std::mem::take(cores), llc, node);
-        }
     }
 }

@@ -54,6 +54,7 @@ impl Sched {
 
     /// The `task_struct` of a dead task is about to be given back: what the scheduler keeps per task goes with it.
     pub fn scx_task_freed(&mut self, p: TaskId) {
+        self.forget_tid(p);
         if let Some(ops) = self.ext.ops.clone() {
             ops.task_freed(self, p);
         }

@@ -38,6 +38,12 @@ impl Sched {
         scx.tid().set(mem, tid);
     }
 
+    /// The task is no longer found by its thread id.
+    pub(super) fn forget_tid(&mut self, p: TaskId) {
+        let tid = self.scx(p).tid().get(&*self.mem);
+        self.ext.tid_to_task.remove(&tid);
+    }
+
     /// `scx_alloc_tid`
     fn alloc_tid(&mut self) -> u64 {
         let chunk = &mut self.ext.tids[self.this_cpu.idx()];
@@ -161,8 +167,7 @@ impl Sched {
 
     /// `sched_ext_dead`
     pub(super) fn do_sched_ext_dead(&mut self, p: TaskId) {
-        let tid = self.scx(p).tid().get(&*self.mem);
-        self.ext.tid_to_task.remove(&tid);
+        self.forget_tid(p);
         if self.scx_task_state(p) != SCX_TASK_NONE {
             self.scx_disable_and_exit_task(p);
             self.set_scx_task_state(p, SCX_TASK_DEAD);

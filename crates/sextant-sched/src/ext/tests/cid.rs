@@ -79,7 +79,6 @@ fn a_bad_cid_ends_the_scheduler() {
 #[test]
 fn local_on_means_a_cid_in_the_cid_form() {
     let mut m = Machine::new(3);
-    m.s.enter(CpuId(0), m.s.now);
     m.s.enter(CpuId(1), m.s.now);
     m.s.cpu_deactivate(CpuId(1)).unwrap();
     m.settle();
@@ -140,4 +139,15 @@ fn tids_find_their_tasks() {
     m.s.exit_current(CpuId(0));
     m.settle();
     assert_eq!(m.s.kf_scx_bpf_tid_to_task(tid), None, "dead");
+    m.unload();
+    // A fork that was refused leaves nothing behind.
+    let mut probe = Probe::queueing();
+    probe.params.flags = SCX_OPS_TID_TO_TASK;
+    probe.init_task = Box::new(|_, _, fork| if fork { -12 } else { 0 });
+    m.load(probe);
+    let known = m.s.ext.tid_to_task.len();
+    m.s.enter(CpuId(0), m.s.now);
+    m.s.sched_fork(&Machine::attr("refused")).unwrap_err();
+    m.settle();
+    assert_eq!(m.s.ext.tid_to_task.len(), known);
 }
