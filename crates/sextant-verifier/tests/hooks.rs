@@ -304,3 +304,45 @@ fn sockets_are_read_by_member() {
         .kind(hook(BPF_PROG_TYPE_CGROUP_SKB))
         .refused(Code::NullDeref, "sock_common_or_null");
 }
+
+#[test]
+fn going_back_in_a_packet_keeps_what_was_there() {
+    // r5 was compared, then goes back by 8 to 39 bytes.
+    let back = |size: &str| {
+        let text = format!(
+            "ldxw %r2, [%r1+76]\nldxw %r3, [%r1+80]\nldxw %r4, [%r1+8]\nand %r4, 31\nadd %r4, 8\nmov %r5, %r2\nadd %r5, 40\nmov %r0, 0\njgt %r5, %r3, +2\nsub %r5, %r4\n{size}\nexit"
+        );
+        program(&text).kind(hook(BPF_PROG_TYPE_SCHED_CLS))
+    };
+    back("ldxdw %r0, [%r5+0]").accepted();
+    back("ldxdw %r0, [%r5+1]").refused(Code::MemBounds, "invalid access to packet");
+    back("ldxb %r0, [%r5-2]").refused(Code::MemBounds, "min value is negative");
+}
+
+#[test]
+fn local_storage_is_a_value() {
+    let storage = |flags: u32, off: i32| {
+        let text = format!(
+            "mov %r2, {flags}\nlddw %r1, @map 8\ncall @get_local_storage\nldxw %r1, [%r0+{off}]\nmov %r0, 1\nexit"
+        );
+        let mut test = program(&text).kind(hook(BPF_PROG_TYPE_CGROUP_SKB));
+        let map = test.maps[0].clone();
+        test.maps.push(MapDesc { id: 8, name: "storage", map_type: BPF_MAP_TYPE_CGROUP_STORAGE, ..map });
+        test
+    };
+    storage(0, 12).accepted();
+    storage(0, 16).refused(Code::MapBounds, "value_size=16 off=16 size=4");
+    storage(1, 0).refused(Code::ArgConst, "doesn't support non-zero flags");
+}
+
+#[test]
+fn buffers_of_tracepoints() {
+    let writable = hook(BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE);
+    program("ldxdw %r6, [%r1+0]\nstdw [%r6+8], 1\nmov %r0, 0\nexit").kind(writable).accepted();
+    program("ldxdw %r6, [%r1+0]\nadd %r6, -8\nldxdw %r0, [%r6+0]\nexit")
+        .kind(writable)
+        .refused(Code::MemBounds, "invalid negative tracepoint buffer offset");
+    program("ldxdw %r6, [%r1+0]\nldxw %r2, [%r6+0]\nadd %r6, %r2\nldxdw %r0, [%r6+0]\nexit")
+        .kind(writable)
+        .refused(Code::MemBounds, "invalid variable buffer offset");
+}

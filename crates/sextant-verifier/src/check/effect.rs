@@ -45,6 +45,16 @@ impl Env<'_> {
                 let id = self.fresh_id();
                 return Ok(Some(Reg { id, ..Reg::ptr(What::Sock(Sock::Xdp), OR_NULL) }));
             }
+            H::get_local_storage => {
+                self.matters(&old[2]);
+                if !old[2].is_null() {
+                    let text = "get_local_storage() doesn't support non-zero flags";
+                    return refuse_reg(Code::ArgConst, 2, text);
+                }
+                if let What::Map(map) = old[1].what {
+                    return Ok(Some(Reg::ptr(What::MapValue(map), 0)));
+                }
+            }
             H::set_retval => self.errno_arg()?,
             H::spin_lock | H::spin_unlock => self.spin_lock(helper == H::spin_lock)?,
             H::ringbuf_submit | H::ringbuf_discard => self.release(old[1].ref_id)?,

@@ -74,6 +74,13 @@ impl Env<'_> {
             Kind::Ptr(to) => *to,
             _ => return bad("STRUCT"),
         };
+        // `__arena` marks what is pointed to.
+        let marked = std::iter::successors(Some(to), |ty| match btf.kind(*ty) {
+            Kind::TypeTag { ty, .. } | Kind::Const(ty) | Kind::Volatile(ty) | Kind::Typedef(ty) => Some(*ty),
+            _ => None,
+        });
+        let in_arena =
+            marked.take(16).any(|ty| matches!(btf.kind(ty), Kind::TypeTag { .. }) && btf.name(ty) == "arena");
         let only = |tag: &str| tags.iter().all(|t| *t == tag);
         let combined = || {
             let text = format!("arg#{i} has invalid combination of tags: {}", tags.join(", "));
@@ -106,6 +113,9 @@ impl Env<'_> {
                 return refuse(Code::GlobalArg, text);
             }
             return Ok(Arg::Arena);
+        }
+        if in_arena {
+            return if tags.is_empty() { Ok(Arg::Arena) } else { combined() };
         }
         if has("arg:nullable") {
             return combined();
@@ -146,7 +156,7 @@ impl Env<'_> {
                     let flags = if trusted { TRUSTED } else { UNTRUSTED };
                     Reg::ptr(What::Obj(ty), if null { flags | OR_NULL } else { flags })
                 }
-                Arg::Arena => Reg::UNKNOWN,
+                Arg::Arena => Reg::ptr(What::Arena, 0),
                 Arg::Dynptr => Reg::ptr(What::ConstDynptr, 0),
                 Arg::Untrusted => Reg::ptr(What::Mem(u32::MAX), UNTRUSTED | RDONLY),
             };
@@ -185,38 +195,40 @@ impl Env<'_> {
         let name = self.prog.func_name(func);
         let n = i + 1;
         let reg = self.read(n)?;
+        let index = self.cfg.funcs.range(..func).count();
+        let whole = format!("Caller passes invalid args into func#{index} ('{name}')");
         let bad = |what: &str| {
-            let text = format!(
-                "Caller passes invalid args into func '{name}': arg#{i} {what}, R{n} is {}",
-                reg.type_name()
-            );
+            let text = format!("R{n} {what}; {whole}");
             refuse_reg(Code::GlobalArg, n, text)
         };
+        let object = || bad(&format!("type={} expected=ptr_, trusted_ptr_, rcu_ptr_", reg.type_name()));
         match arg {
             Arg::Number if reg.is_scalar() => Ok(()),
-            Arg::Number => bad("R is not a scalar"),
+            Arg::Number => bad("is not a scalar"),
             Arg::Ctx if reg.what == What::Ctx => self.plain_ctx(n, &reg),
             // Reads of a bad address read 0.
             Arg::Untrusted | Arg::Obj { trusted: false, .. } => Ok(()),
             Arg::Ctx => bad("expects pointer to ctx"),
             Arg::Arena if reg.what == What::Arena || reg.is_scalar() => Ok(()),
-            Arg::Arena => bad("expects arena pointer"),
+            Arg::Arena => bad("is not a pointer to arena or scalar."),
             Arg::Dynptr => self.dynptr_arg(n).map(|_| ()),
             Arg::Mem { size, nonnull } => {
                 if reg.is_null() && !nonnull {
                     self.matters(&reg);
                     return Ok(());
                 }
-                if reg.has(OR_NULL) && nonnull {
-                    return bad("must not be NULL");
+                if (reg.has(OR_NULL) || reg.is_null()) && nonnull {
+                    return bad("is expected to be non-NULL");
                 }
                 if reg.is_packet() && self.cfg.moving.contains(&func) {
-                    return bad("is a packet pointer, but the function may change packet data");
+                    return bad(&format!("is a packet pointer, but func#{index} may change packet data"));
                 }
                 // A kernel object is no memory; a tag makes the parameter one.
                 self.memory_arg(n, size, true, true).map_err(|mut refused| {
                     if refused.code == Code::ArgType {
                         refused.code = Code::GlobalArg;
+                        refused.message.push_str("; ");
+                        refused.message.push_str(&whole);
                     }
                     refused
                 })
@@ -227,14 +239,14 @@ impl Env<'_> {
             }
             Arg::Obj { ty, null, .. } => {
                 if reg.has(OR_NULL) && !null {
-                    return bad("may be NULL where it must not");
+                    return object();
                 }
                 if !(reg.is_trusted() && matches!(reg.what, What::Obj(_))) {
-                    return bad("expects trusted pointer");
+                    return object();
                 }
                 match reg.what {
                     What::Obj(own) if same_object(own, ty) => Ok(()),
-                    _ => bad("expects pointer to another type"),
+                    _ => object(),
                 }
             }
         }
@@ -242,7 +254,8 @@ impl Env<'_> {
 
     /// The result of a global function is a number.
     pub(super) fn global_result(&mut self) -> Res {
-        if self.is_void(self.entry) { Ok(()) } else { self.number_result(None) }
+        let arena = self.st.reg(0).what == What::Arena;
+        if arena || self.is_void(self.entry) { Ok(()) } else { self.number_result(None) }
     }
 }
 

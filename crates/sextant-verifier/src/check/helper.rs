@@ -335,6 +335,9 @@ fn takes(helper: HelperId, ty: u32) -> bool {
         H::sk_select_reuseport => {
             only(&[BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, BPF_MAP_TYPE_SOCKMAP, BPF_MAP_TYPE_SOCKHASH])
         }
+        H::get_local_storage => only(&[BPF_MAP_TYPE_CGROUP_STORAGE, BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE]),
+        H::sock_map_update => only(&[BPF_MAP_TYPE_SOCKMAP]),
+        H::sock_hash_update => only(&[BPF_MAP_TYPE_SOCKHASH]),
         H::tail_call => only(&[BPF_MAP_TYPE_PROG_ARRAY]),
         H::get_stackid => only(&[BPF_MAP_TYPE_STACK_TRACE]),
         H::current_task_under_cgroup => only(&[BPF_MAP_TYPE_CGROUP_ARRAY]),

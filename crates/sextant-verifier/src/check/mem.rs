@@ -82,6 +82,10 @@ impl Env<'_> {
                 Ok(self.number(Scalar::bytes(size)))
             }
             What::Sock(sock) => self.load_sock(n, base, sock, off, size),
+            What::TraceBuffer => {
+                self.trace_buffer_access(n, base, off, size)?;
+                Ok(self.number(Scalar::bytes(size)))
+            }
             What::FlowKeys => {
                 self.flow_keys_access(n, base, off, size)?;
                 Ok(self.number(Scalar::bytes(size)))
@@ -133,6 +137,7 @@ impl Env<'_> {
             What::Ctx => self.store_hook(n, &base, off, size),
             What::Packet | What::PacketMeta => self.packet_access(n, &base, off, size, true),
             What::FlowKeys => self.flow_keys_access(n, &base, off, size),
+            What::TraceBuffer => self.trace_buffer_access(n, &base, off, size),
             What::Sock(sock) => {
                 refuse_reg(Code::Readonly, n, format!("R{n} cannot write into {}", sock.name()))
             }

@@ -25,6 +25,10 @@ pub(super) fn proto(helper: HelperId) -> Option<Proto> {
         H::fib_lookup => &[Ctx, InOut, Size, Any],
         H::get_retval => &[],
         H::set_retval => &[Num],
+        H::get_local_storage => {
+            return Some(Proto { args: &[Map, Any], ret: Ret::Own, sleeps: false, in_lock: false });
+        }
+        H::sock_map_update | H::sock_hash_update => &[Ctx, Map, Key, Any],
         H::sk_lookup_tcp | H::sk_lookup_udp | H::skc_lookup_tcp => &[Ctx, In, Size, Any, Any],
         H::sk_release
         | H::sk_fullsock

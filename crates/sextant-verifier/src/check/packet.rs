@@ -20,7 +20,7 @@ const AT_END: i32 = -1;
 /// The pointer is beyond the packet's end.
 const BEYOND_END: i32 = -2;
 /// Furthest offset into a packet.
-const MAX_OFF: u64 = 0xffff;
+const MAX_OFF: i64 = 0xffff;
 /// `sizeof(struct bpf_flow_keys)`
 const FLOW_KEYS: i64 = 56;
 
@@ -37,6 +37,8 @@ impl Env<'_> {
                 let id = self.fresh_id();
                 return Ok(Reg { id, ..Reg::ptr(What::Sock(Sock::Common), OR_NULL) });
             }
+            Field::FullSock => What::Sock(Sock::Full),
+            Field::TraceBuffer => What::TraceBuffer,
             Field::Packet => What::Packet,
             Field::PacketMeta => What::PacketMeta,
             Field::PacketEnd => What::PacketEnd,
@@ -77,7 +79,7 @@ impl Env<'_> {
             );
             return refuse_reg(Code::MemBounds, n, text);
         }
-        if at.saturating_add(i64::from(size)) > i64::from(reg.range) || reg.s.umax > MAX_OFF {
+        if at.saturating_add(i64::from(size)) > i64::from(reg.range) || reg.s.smax > MAX_OFF {
             let text = format!(
                 "invalid access to packet, off={off} size={size}, R{n}(id={},off={},r={}); R{n} max value is outside of the allowed memory range",
                 reg.id, reg.delta, reg.range
@@ -94,6 +96,23 @@ impl Env<'_> {
         }
     }
 
+    /// What a tracepoint is given may be of any size: it is checked where the program attaches.
+    pub(super) fn trace_buffer_access(&mut self, n: u8, reg: &Reg, off: i64, size: u32) -> Res {
+        let Some(at) = reg.offset() else {
+            let bits = reg.s.bits;
+            let text = format!(
+                "R{n} invalid variable buffer offset: off={off}, var_off=(0x{:x}; 0x{:x})",
+                bits.value, bits.mask
+            );
+            return refuse_reg(Code::MemBounds, n, text);
+        };
+        if at + off < 0 {
+            let text = format!("R{n} invalid negative tracepoint buffer offset: off={off}, size={size}");
+            return refuse_reg(Code::MemBounds, n, text);
+        }
+        Ok(())
+    }
+
     /// `ptr + num` or `ptr - num`.
     pub(super) fn move_packet(&mut self, back: bool, ptr: &Reg, num: &Reg) -> Res {
         let dst = self.prog.insns[self.st.pc].dst;
@@ -107,10 +126,11 @@ impl Env<'_> {
             let op = if back { sextant_bpf::opcode::Alu::Sub } else { sextant_bpf::opcode::Alu::Add };
             reg.s = alu::alu(op, true, &ptr.s, &num.s);
             reg.id = self.fresh_id();
-            // Going back, what was there is still there.
-            if !back || num.s.smin < 0 {
-                reg.range = 0;
-            }
+            // Going back, what was there is still there, further on.
+            reg.range = match u16::try_from(num.s.smin) {
+                Ok(least) if back => reg.range.saturating_add(i32::from(least)),
+                _ => 0,
+            };
         }
         let whole = alu::alu(
             sextant_bpf::opcode::Alu::Add,
@@ -228,9 +248,10 @@ fn flipped(cond: Cond) -> Cond {
 
 /// What is before `ptr` is in the packet; with `before` a byte more.
 fn found(state: &mut State, ptr: &Reg, before: bool) {
-    let far = (ptr.s.umax as i128) + i128::from(ptr.delta);
+    let delta = i64::from(ptr.delta);
+    let (near, far) = (ptr.s.smin.saturating_add(delta), ptr.s.smax.saturating_add(delta));
     // An offset that far may have wrapped around.
-    if ptr.s.umax > MAX_OFF || far > i128::from(MAX_OFF) || (far == 0 && before) {
+    if near < 0 || far > MAX_OFF || (far == 0 && before) {
         return;
     }
     let range = ptr.delta.saturating_add(i32::from(before));

@@ -61,6 +61,8 @@ pub enum What {
     PacketEnd,
     /// The flow dissector's result.
     FlowKeys,
+    /// What a tracepoint lets programs write to.
+    TraceBuffer,
     /// A socket.
     Sock(Sock),
 }
@@ -196,6 +198,7 @@ impl Reg {
             What::PacketMeta => "pkt_meta",
             What::PacketEnd => "pkt_end",
             What::FlowKeys => "flow_keys",
+            What::TraceBuffer => "tp_buffer",
             What::Sock(sock) => sock.name(),
         };
         let null = match (self.has(OR_NULL), base) {

@@ -69,6 +69,7 @@ impl Env<'_> {
             What::PacketMeta => "an address before the packet".into(),
             What::PacketEnd => "the packet's end".into(),
             What::Sock(_) => "a socket".into(),
+            What::TraceBuffer => "the tracepoint's buffer".into(),
             What::FlowKeys => "the flow dissector's keys".into(),
         }
     }

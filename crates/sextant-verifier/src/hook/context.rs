@@ -19,6 +19,10 @@ pub(crate) enum Field {
     FlowKeys,
     /// The packet's socket, or NULL.
     Sock,
+    /// A full socket.
+    FullSock,
+    /// What a tracepoint lets programs write to.
+    TraceBuffer,
 }
 
 /// Offsets in `struct __sk_buff`.
@@ -144,6 +148,9 @@ impl Hook<'_> {
             BPF_PROG_TYPE_SK_REUSEPORT => reuseport_field(a),
             BPF_PROG_TYPE_KPROBE => plain(a, 0, PT_REGS),
             BPF_PROG_TYPE_TRACEPOINT => plain(a, 8, MAX_TRACE),
+            BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE if off == 0 => {
+                (size == 8 && !write).then_some(Field::TraceBuffer)
+            }
             BPF_PROG_TYPE_RAW_TRACEPOINT | BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE => plain(a, 0, RAW_TP_ARGS),
             BPF_PROG_TYPE_PERF_EVENT => plain(a, 0, PT_REGS + 16),
             _ => plain(a, 0, i64::from(u16::MAX)),
@@ -230,7 +237,7 @@ impl Hook<'_> {
 }
 
 fn dissector_field(a: Access) -> Option<Field> {
-    if a.off >= skb::SIZE || a.write {
+    if a.off >= skb::SIZE || a.write || !a.aligned() {
         return None;
     }
     match a.off {
@@ -250,7 +257,7 @@ fn msg_field(a: Access) -> Option<Field> {
         0 => (a.size == 8).then_some(Field::Packet),
         8 => (a.size == 8).then_some(Field::PacketEnd),
         16..72 => a.word(Field::Number),
-        72 => (a.size == 8).then_some(Field::Number),
+        72 => (a.size == 8).then_some(Field::FullSock),
         _ => None,
     }
 }
@@ -265,7 +272,8 @@ fn reuseport_field(a: Access) -> Option<Field> {
         8 => (a.size == 8).then_some(Field::PacketEnd),
         16 | 24 | 28 | 32 => a.part(),
         20 => (a.size <= 2).then_some(Field::Number),
-        40 | 48 => (a.size == 8).then_some(Field::Number),
+        40 => (a.size == 8).then_some(Field::FullSock),
+        48 => (a.size == 8).then_some(Field::Sock),
         _ => None,
     }
 }

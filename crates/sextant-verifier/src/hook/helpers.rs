@@ -133,13 +133,22 @@ impl Hook<'_> {
             return traces(helper);
         }
         match self.prog_type {
-            BPF_PROG_TYPE_LSM if matches!(helper, H::get_retval | H::set_retval) => self.is_lsm_cgroup(),
+            BPF_PROG_TYPE_LSM if matches!(helper, H::get_retval | H::set_retval | H::get_local_storage) => {
+                self.is_lsm_cgroup()
+            }
             BPF_PROG_TYPE_TRACING | BPF_PROG_TYPE_LSM => traces(helper) || of_tracing(helper),
             BPF_PROG_TYPE_SOCKET_FILTER => reads_bytes(helper) || common_net(helper),
             BPF_PROG_TYPE_SCHED_CLS | BPF_PROG_TYPE_SCHED_ACT => {
                 reads_bytes(helper) || changes_packet(helper) || sockets(helper) || common_net(helper)
             }
-            BPF_PROG_TYPE_CGROUP_SKB => reads_bytes(helper) || sockets(helper) || common_net(helper),
+            BPF_PROG_TYPE_CGROUP_SKB => {
+                reads_bytes(helper) || sockets(helper) || common_net(helper) || helper == H::get_local_storage
+            }
+            BPF_PROG_TYPE_SOCK_OPS => {
+                sockets(helper)
+                    || common_net(helper)
+                    || matches!(helper, H::sock_map_update | H::sock_hash_update | H::get_local_storage)
+            }
             BPF_PROG_TYPE_LWT_XMIT => reads_bytes(helper) || changes_packet(helper) || common_net(helper),
             BPF_PROG_TYPE_LWT_IN | BPF_PROG_TYPE_LWT_OUT | BPF_PROG_TYPE_LWT_SEG6LOCAL => {
                 reads_bytes(helper)
@@ -189,6 +198,7 @@ impl Hook<'_> {
         );
         match helper {
             H::get_retval | H::set_retval => !fixed,
+            H::get_local_storage => true,
             _ => false,
         }
     }
