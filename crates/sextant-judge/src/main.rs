@@ -73,7 +73,10 @@ fn run(args: &Args) -> Result<()> {
     };
     let text = report::render(&files, &args.kernel, &failed);
     match &args.report {
-        Some(path) => keep(path, &text, args.check)?,
+        Some(path) => {
+            report::hold(&files)?;
+            keep(path, &text, args.check)?;
+        }
         None => print!("{text}"),
     }
     Ok(())

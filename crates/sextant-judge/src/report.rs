@@ -105,6 +105,32 @@ impl Tally {
     }
 }
 
+/// Fewest tests in scope.
+const LEAST_IN_SCOPE: usize = 1200;
+/// Most tests wrongly accepted.
+const MOST_ACCEPTED: usize = 11;
+/// Most tests wrongly refused, without an answer among them, in a thousand of those in scope.
+const MOST_REFUSED: usize = 60;
+
+/// Sees that the verifier is no worse than it was.
+///
+/// # Errors
+/// Which figure is worse.
+pub fn hold(files: &BTreeMap<String, Tally>) -> anyhow::Result<()> {
+    let mut total = Tally::default();
+    files.values().for_each(|tally| total.include(tally));
+    let (scope, accepted) = (total.in_scope(), total.of(Result::WronglyAccepted));
+    let refused = total.of(Result::WronglyRefused) + total.of(Result::NoAnswer);
+    anyhow::ensure!(scope >= LEAST_IN_SCOPE, "{scope} tests in scope, wanted {LEAST_IN_SCOPE}");
+    anyhow::ensure!(
+        accepted <= MOST_ACCEPTED,
+        "{accepted} tests wrongly accepted, at most {MOST_ACCEPTED} wanted"
+    );
+    let most = scope * MOST_REFUSED / 1000;
+    anyhow::ensure!(refused <= most, "{refused} tests wrongly refused, at most {most} wanted");
+    Ok(())
+}
+
 /// The part of docs/parity/verifier.md that is generated: totals, then a row per file. `failed`: a line for each file that did not
 /// compile.
 pub fn render(files: &BTreeMap<String, Tally>, kernel: &str, failed: &str) -> String {

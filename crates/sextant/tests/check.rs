@@ -99,6 +99,20 @@ fn the_kernels_objects_are_judged_as_the_kernel_does() {
     assert_eq!(seen.len(), NOT_ACCEPTED.len(), "{seen:?}");
 }
 
+/// docs/parity/verifier.md has a row with the code for each of them.
+#[test]
+fn the_page_tells_of_the_kernels_objects_that_are_not_accepted() {
+    let page = std::fs::read_to_string(root().join("docs/parity/verifier.md")).expect("a page");
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), NOT_ACCEPTED.len(), "{rows:?}");
+    for (name, _, words) in NOT_ACCEPTED {
+        let row = rows.iter().find(|row| row.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("no row for {name}"));
+        let code = words.iter().find(|word| word.starts_with("V0"));
+        assert!(code.is_none_or(|code| row.contains(&format!("| {code} |"))), "{row}");
+    }
+}
+
 #[test]
 fn the_log_is_that_of_every_program_or_of_one() {
     let run = sextant(&["check", "simple", "--log=simple_init"]).expect(0);
