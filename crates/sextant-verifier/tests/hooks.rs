@@ -107,6 +107,19 @@ fn only_some_types_write_packets() {
 }
 
 #[test]
+fn helpers_write_packets_only_where_the_program_may() {
+    let text = format!("{PACKET}jgt %r4, %r3, +4\nlddw %r1, @map 8\ncall @map_peek_elem\nmov %r0, 0\nexit");
+    let peek = |kind| {
+        let mut test = program(&text).kind(kind);
+        let map = MapDesc { value_size: 8, ..test.maps[0].clone() };
+        test.maps.push(MapDesc { id: 8, name: "queue", map_type: BPF_MAP_TYPE_QUEUE, ..map });
+        test
+    };
+    peek(hook(BPF_PROG_TYPE_SCHED_CLS)).accepted();
+    peek(hook(BPF_PROG_TYPE_CGROUP_SKB)).refused(Code::Readonly, "cannot write into packet");
+}
+
+#[test]
 fn skb_loads_clobber_and_may_leave() {
     let filter = hook(BPF_PROG_TYPE_SOCKET_FILTER);
     let load = "ldabsw 0";

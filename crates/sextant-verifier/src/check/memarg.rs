@@ -54,7 +54,7 @@ impl Env<'_> {
             }
             What::Mem(bytes) if bytes != u32::MAX => self.mem_bounds(n, &reg, 0, size, bytes),
             What::Arena => Ok(()),
-            What::Packet | What::PacketMeta => self.packet_bounds(n, &reg, 0, size),
+            What::Packet | What::PacketMeta => self.packet_access(n, &reg, 0, size, writes),
             What::FlowKeys => self.flow_keys_access(n, &reg, 0, size),
             What::Ctx if self.prog.kind == crate::program::ProgKind::Syscall => {
                 self.ctx_bounds(n, &reg, 0, size).map(|_| ())
