@@ -32,6 +32,7 @@ pub fn run() -> Result<Done> {
     println!("{}\n", machine());
     println!("| what | figure |\n|---|---|");
     bench.engines()?;
+    bench.callbacks()?;
     bench.bench_64()?;
     bench.instructions()?;
     bench.load()?;
@@ -92,6 +93,29 @@ impl Bench {
                 }
                 _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// What the engine makes of a whole scheduler: its callbacks are the only difference between the two figures.
+    fn callbacks(&self) -> Result<()> {
+        let (short, long) = ("2s", "7s");
+        for (name, setup) in [
+            ("scx_simple", &[][..]),
+            ("scx_central", &["--setup", "central"]),
+            ("scx_flatcg", &["--setup", "flatcg"]),
+        ] {
+            let path = workspace::kernel_examples().join(format!("examples/{name}.bpf.o"));
+            let object = path.to_str().context("the workspace's path is not UTF-8")?;
+            let args = |duration| [&["sim", object, "bench-64", "--duration", duration], setup].concat();
+            let switches = |duration| self.switches_with(&[&args(duration)[..], &["--json"]].concat());
+            let switches = (switches(long)? - switches(short)?).max(1);
+            let each = |engine| -> Result<u64> {
+                let cost = |duration| self.least(&[&args(duration)[..], &["--engine", engine]].concat());
+                Ok(cost(long)?.cpu_ns.saturating_sub(cost(short)?.cpu_ns) / switches)
+            };
+            let figure = format!("{} ns interpreted, {} ns compiled", each("interp")?, each("jit")?);
+            row(&format!("per simulated switch of bench-64 under {name}"), &figure);
         }
         Ok(())
     }
@@ -183,8 +207,21 @@ impl Bench {
     /// Runs are deterministic, so the JSON document counts for the table's run too.
     fn switches_of(&self, workload: &str, cpus: u32, ms: u64) -> Result<u64> {
         let (cpus, duration) = (cpus.to_string(), format!("{ms}ms"));
-        let args = ["sim", self.object()?, workload, "--cpus", &cpus, "--duration", &duration, "--json"];
-        let document: Value = serde_json::from_str(&self.once(&args)?.stdout)?;
+        self.switches_with(&[
+            "sim",
+            self.object()?,
+            workload,
+            "--cpus",
+            &cpus,
+            "--duration",
+            &duration,
+            "--json",
+        ])
+    }
+
+    /// The context switches of a run with these arguments, which ask for JSON.
+    fn switches_with(&self, args: &[&str]) -> Result<u64> {
+        let document: Value = serde_json::from_str(&self.once(args)?.stdout)?;
         let cpus = document["cpus_stats"].as_array().context("no cpus_stats in the document")?;
         Ok(cpus.iter().filter_map(|c| c["switches"].as_u64()).sum())
     }

@@ -136,7 +136,7 @@ impl Cover {
         self.accepted * 100 / self.programs.max(1)
     }
 
-    /// What falls short, for a run of `programs`; the floors hold for [`FULL`](crate::FULL) and more.
+    /// What falls short of the floors, which runs of [`FULL`](crate::FULL) programs and more reach.
     pub fn short(&self) -> Vec<String> {
         let low = self.counts().into_iter().filter(|(_, n)| *n < FLOOR);
         let mut short: Vec<String> = low.map(|(name, n)| format!("{name}: {n} < {FLOOR}")).collect();

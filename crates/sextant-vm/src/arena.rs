@@ -4,6 +4,8 @@
 //! NULL plus an offset), or the user address (a global's). All mean the same byte. A load from a page that is not there
 //! reads 0, a store is dropped, and the program's error stream says so. Of a pointer that the verifier knows to be the arena's
 //! only the low half counts, so that whatever arithmetic made of it, it means a byte of the arena: a note per instruction says so.
+//!
+//! DIVERGES: the kernel makes 64-bit arithmetic on such pointers 32-bit; here it stays, and only accesses drop the upper half.
 
 use crate::error::Fault;
 use crate::exec::Exec;

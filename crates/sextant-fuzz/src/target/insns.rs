@@ -28,7 +28,6 @@ pub fn verify(data: &[u8]) {
     let relocs = relocs(&mut insns);
     let kind = match what % 4 {
         0 => ProgKind::Syscall,
-        // The rest of what enqueue is given is there, too.
         _ => ProgKind::StructOps { op: Op::Enqueue, cid_form: false },
     };
     let code = Linked { insns, relocs, notes: Vec::new() };

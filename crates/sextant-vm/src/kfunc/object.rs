@@ -41,7 +41,8 @@ pub(super) fn percpu_drop(exec: &mut Exec<'_>, [object, ..]: [u64; 5]) -> Ret {
     }
 }
 
-/// The program ends here, however deep it is in its calls, with the cookie as its result.
+/// The program ends here, however deep it is in its calls, with the cookie as its result. DIVERGES: exception callbacks of a
+/// program's own are not called.
 pub(super) fn throw(exec: &mut Exec<'_>, [cookie, ..]: [u64; 5]) -> Ret {
     exec.thrown = Some(cookie);
     Err(TrapKind::BadInsn("bpf_throw"))
