@@ -10,6 +10,9 @@ use super::*;
 use crate::program::ProgKind;
 use crate::structure::func_target;
 
+/// The tag of a program whose exceptions go to a function of its own.
+const EXCEPTION_CALLBACK: &str = "exception_callback:";
+
 impl Env<'_> {
     pub(super) fn call_local(&mut self) -> Res<Next> {
         let pc = self.st.pc;
@@ -181,6 +184,10 @@ impl Env<'_> {
     /// bpf_throw(cookie): the program ends at once, with the cookie as its result.
     pub(super) fn throw(&mut self) -> Res<Next> {
         self.scalar_arg(1)?;
+        let program = self.prog.func_at(0).zip(self.prog.btf);
+        if program.is_some_and(|(ty, btf)| btf.decl_tags(ty).any(|(t, _)| t.starts_with(EXCEPTION_CALLBACK))) {
+            return refuse(Code::Unsupported, "exception callbacks are not supported");
+        }
         self.check_held("bpf_throw")?;
         if let Some(range) = self.result_range() {
             self.number_in(1, Some(range))?;
