@@ -73,7 +73,16 @@ fn random_programs_get_a_verdict() {
         kfunc_relocs(&mut test, &mut rng);
         test = test.op(Op::ALL[round % Op::COUNT]);
         test.sleepable = round % 3 == 0;
-        refused += u32::from(test.verify().is_err());
+        let verdict = test.verify();
+        if round % 10 == 0 {
+            let (logged, log) = test.verify_with_log();
+            assert_eq!(verdict, logged, "a log changes nothing");
+            assert!(log.is_empty() || log.contains("\nprocessed "), "{log}");
+        }
+        if let Err(rejection) = verdict {
+            assert!(rejection.to_string().starts_with(&format!("error[{}]: ", rejection.code)));
+            refused += 1;
+        }
     }
     assert!(refused > 10_000 && refused < 20_000, "{refused}");
 }

@@ -27,7 +27,15 @@ fn a_missing_null_test_is_explained() {
     }
     let doc = sextant(&["check", &object, "simple", "--json"]).expect(1).json();
     assert_eq!(doc["format"], 1);
-    assert_eq!(doc["objects"][0]["programs"][0]["code"], "V0005");
+    let refused = &doc["objects"][0]["programs"][0];
+    assert_eq!(refused["code"], "V0005");
+    assert_eq!(refused["at"]["source"]["text"], "*value += 1;");
+    assert!(refused["at"]["source"]["column"].as_u64() > Some(0), "{refused:#}");
+    assert_eq!(refused["state"][0]["meaning"], "is a value of map \"empty\" (8 bytes), or NULL");
+    assert_eq!(refused["slice"].as_array().map(Vec::len), Some(2), "{refused:#}");
+    for list in ["path", "notes", "functions"] {
+        assert!(refused[list].is_array(), "{list}: {refused:#}");
+    }
     assert_eq!(doc["objects"][1]["programs"][0]["accepted"], true);
 }
 

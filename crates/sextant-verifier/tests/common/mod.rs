@@ -125,8 +125,12 @@ impl Test {
         self.with(verify)
     }
 
+    pub fn verify_with_log(&self) -> (Result<Accepted, Rejection>, String) {
+        self.with(verify_with_log)
+    }
+
     pub fn log(&self) -> String {
-        self.with(verify_with_log).1
+        self.verify_with_log().1
     }
 
     fn with<T>(&self, verify: impl Fn(&Program<'_>) -> T) -> T {
