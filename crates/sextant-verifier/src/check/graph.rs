@@ -91,11 +91,11 @@ impl Env<'_> {
             Some(lock) if lock.what == holder.what && lock.id == id => {}
             Some(_) => {
                 let text = format!("held lock and object are not in the same allocation ({name})");
-                return refuse_reg(Code::LockBalance, 1, text);
+                return refuse_reg(Code::Owned, 1, text);
             }
             None => {
                 let text = format!("bpf_spin_lock at off must be held for {name}");
-                return refuse_reg(Code::LockBalance, 1, text);
+                return refuse_reg(Code::Owned, 1, text);
             }
         }
         match kind {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* V0027: a node is added to a tree without its lock */
+/* V0040: a node is added to a tree without its lock */
 #include <scx/common.bpf.h>
 
 char _license[] SEC("license") = "GPL";
