@@ -185,7 +185,8 @@ impl Env<'_> {
     pub(super) fn throw(&mut self) -> Res<Next> {
         self.scalar_arg(1)?;
         let program = self.prog.func_at(0).zip(self.prog.btf);
-        if program.is_some_and(|(ty, btf)| btf.decl_tags(ty).any(|(t, _)| t.starts_with(EXCEPTION_CALLBACK))) {
+        if program.is_some_and(|(ty, btf)| btf.decl_tags(ty).any(|(t, _)| t.starts_with(EXCEPTION_CALLBACK)))
+        {
             return refuse(Code::Unsupported, "exception callbacks are not supported");
         }
         self.check_held("bpf_throw")?;
