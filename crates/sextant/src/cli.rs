@@ -193,9 +193,9 @@ Examples:
   sextant check simple
   sextant check ./scx_simple.bpf.o ./mine.bpf.o --json
 
-The verifier follows every path of every program, as Linux does before it loads one. It is young: where it refuses what Linux
-accepts, or the other way round, docs/parity/ says so as far as it is known. `sextant sim` asks it first, unless it is told
---unchecked.
+The verifier follows every path of every program, as Linux does before it loads one. It is young:
+where it judges otherwise than Linux, docs/parity/ says so as far as it is known. `sextant sim`
+asks it first, unless it is told --unchecked.
 
 Exit status: 0 all programs are accepted, 1 one is refused, 2 an object cannot be read.";
 
