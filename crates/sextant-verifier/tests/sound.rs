@@ -351,3 +351,40 @@ fn accepted_programs_stay_inside() {
     println!("{accepted} of {all} programs accepted ({percent}%), {runs} runs");
     assert!((20..=80).contains(&percent), "{percent}% accepted");
 }
+
+/// Kernel test verifier_linked_scalars: what a branch says of `r1 = r0 +- constant` holds for r0, on 64 and on 32 bits.
+#[test]
+fn sums_with_constants_stay_tied() {
+    for (mask, sum, jump) in [
+        ("and %r0, 255\nmov %r1, %r0", "sub %r1, 4", "jslt %r1, 0, out"),
+        ("and32 %r0, 255\nmov32 %r1, %r0", "add32 %r1, -4", "jslt32 %r1, 0, out"),
+        ("and32 %r0, 255\nmov32 %r1, %r0", "sub32 %r1, 4", "jslt32 %r1, 0, out"),
+        ("and %r0, 255\nmov %r1, %r0", "sub %r1, -4", "jlt %r1, 6, out"),
+        ("and32 %r0, 255\nmov32 %r1, %r0", "add32 %r1, 2147483647", "jsge32 %r1, 0, out"),
+    ] {
+        let tail = "jne %r0, 0, out\nldxdw %r0, [%r0+0]\nout:\nmov %r0, 0\nexit";
+        program(&format!("call @get_prandom_u32\n{mask}\n{sum}\n{jump}\n{tail}")).accepted();
+    }
+}
+
+/// An upper half that a 32-bit sum cuts off: 0x1_0000_0004 + 1 is 5, too.
+#[test]
+fn sums_that_lose_bits_are_not_tied() {
+    let sum = "lddw %r1, @value 7\nldxdw %r0, [%r1+0]\nmov %r1, %r0\nadd32 %r1, 1\njne %r1, 5, out";
+    let tail = "jeq %r0, 4, out\nldxdw %r0, [%r0+0]\nout:\nmov %r0, 0\nexit";
+    program(&format!("{sum}\n{tail}"))
+        .refused(sextant_verifier::Code::NotAPointer, "invalid mem access 'scalar'");
+}
+
+/// Kernel tests bounds_refinement_tnum_umin and deduce64_from_32_before_block_start.
+#[test]
+fn ends_of_ranges_are_members() {
+    let bad = "ldxdw %r0, [%r0+0]\nout:\nmov %r0, 0\nexit";
+    program(&format!(
+        "call @get_prandom_u32\nor %r0, 225\nand %r0, 241\njeq %r0, 241, out\njeq %r0, 225, out\n{bad}"
+    ))
+    .accepted();
+    let text = "lddw %r1, @value 7\nldxdw %r0, [%r1+0]\nlddw %r1, 0x100000008\njlt %r0, %r1, out\nlddw %r1, 0x300000001\n\
+                jgt %r0, %r1, out\njlt32 %r0, 2, out\njgt32 %r0, 5, out\nlddw %r2, 0x200000002\njge %r0, %r2, out";
+    program(&format!("{text}\n{bad}")).accepted();
+}

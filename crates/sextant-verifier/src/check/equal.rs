@@ -2,7 +2,7 @@
 //! 7.3.
 
 use super::nodes::Nodes;
-use super::reg::{Reg, What};
+use super::reg::{DELTA32, Reg, What};
 use super::state::{Byte, Frame, Ref, RefKind, Slot, Special, State};
 
 /// How closely states are compared.
@@ -126,7 +126,7 @@ impl Compare<'_> {
             Exact::No if !self.nodes.is_marked(old.node) => true,
             _ => {
                 old.s.covers(&new.s)
-                    && (old.id == 0 || old.delta == new.delta)
+                    && (old.id == 0 || (old.delta == new.delta && old.has(DELTA32) == new.has(DELTA32)))
                     && self.ids.same_scalar(old.id, new.id, &mut self.fresh)
             }
         }

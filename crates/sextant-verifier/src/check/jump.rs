@@ -3,7 +3,7 @@
 
 use sextant_bpf::opcode::{Alu, Cond, Operand};
 
-use super::reg::{DELTA, OR_NULL, Reg, UNTRUSTED, What};
+use super::reg::{DELTA, DELTA32, OR_NULL, Reg, UNTRUSTED, What};
 use super::step::bare_object;
 use super::*;
 use crate::range::{Scalar, alu, branch};
@@ -191,10 +191,15 @@ fn refined(state: &mut State, n: u8, before: &Reg, s: Scalar) {
         if !r.is_scalar() || r.id != before.id {
             return;
         }
+        // A sum of 32 bits and one of 64 have nothing in common.
+        if r.has(DELTA) && before.has(DELTA) && r.has(DELTA32) != before.has(DELTA32) {
+            return;
+        }
         let delta = i64::from(if r.has(DELTA) { r.delta } else { 0 });
+        let wide = !r.has(DELTA32) && !before.has(DELTA32);
         let told = match delta - base {
             0 => s,
-            by => alu::alu(Alu::Add, true, &s, &Scalar::constant(by as u64)),
+            by => alu::alu(Alu::Add, wide, &s, &Scalar::constant(by as u64)),
         };
         let both = r.s.intersect(&told);
         r.s = if both.is_empty() { told } else { both };

@@ -89,6 +89,8 @@ pub const RINGBUF: u16 = 256;
 pub const DELTA: u16 = 512;
 /// Memory of a dynptr slice.
 pub const DYNMEM: u16 = 1024;
+/// With `DELTA`: the sum is one of 32 bits, and the number it was added to has no upper half.
+pub const DELTA32: u16 = 2048;
 
 /// A register.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

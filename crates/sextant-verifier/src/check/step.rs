@@ -5,7 +5,7 @@ use sextant_abi::image::Reloc;
 use sextant_bpf::insn::{BPF_PSEUDO_MAP_VALUE, MAX_REG, imm64};
 use sextant_bpf::opcode::{Alu, AtomicOp, Callee, Imm64, Kind, Operand, Size};
 
-use super::reg::{DELTA, OR_NULL, Reg, TRUSTED, What};
+use super::reg::{DELTA, DELTA32, OR_NULL, Reg, TRUSTED, What};
 use super::*;
 use crate::range::{Scalar, alu};
 use crate::structure::{jump_target, written};
@@ -152,7 +152,6 @@ impl Env<'_> {
             return self.mov(wide, operand, &src);
         }
         let dst = self.read(insn.dst)?;
-        let constant = if wide { src.s.value() } else { src.s.value32().map(u64::from) };
         let divides = matches!(op, Alu::Div | Alu::Mod | Alu::Sdiv | Alu::Smod);
         if operand == Operand::Imm && divides && insn.imm == 0 {
             return refuse(Code::Structure, "div by zero");
@@ -167,10 +166,9 @@ impl Env<'_> {
         }
         let dst = self.fork_mask(op, wide, &dst, &src)?;
         let s = alu::alu(op, wide, &dst.s, &src.s);
-        // r += constant keeps the tie to numbers of the same origin.
-        let tied = op == Alu::Add && wide && operand == Operand::Imm && dst.id != 0 && !dst.has(DELTA);
-        if let (true, Some(add)) = (tied, constant.and_then(|c| i32::try_from(c as i64).ok())) {
-            self.set(insn.dst, Reg { s, flags: DELTA, delta: add, ..dst });
+        if let Some(delta) = tie(op, wide, operand, insn.imm, &dst) {
+            let flags = if wide { DELTA } else { DELTA | DELTA32 };
+            self.set(insn.dst, Reg { s, flags, delta, ..dst });
             return Ok(());
         }
         let node = self.node([dst.node, if operand == Operand::Reg { src.node } else { 0 }], 0);
@@ -385,6 +383,20 @@ impl Env<'_> {
             self.set(to, reg);
         }
         Ok(())
+    }
+}
+
+/// What `r += constant` or `r -= constant` adds, when the number stays tied to those of the same origin. On 32 bits the origin has no
+/// upper half, so that the low halves say all.
+fn tie(op: Alu, wide: bool, operand: Operand, imm: i32, dst: &Reg) -> Option<i32> {
+    let whole = wide || dst.s.umax <= u64::from(u32::MAX);
+    if operand != Operand::Imm || dst.id == 0 || dst.has(DELTA) || !whole {
+        return None;
+    }
+    match op {
+        Alu::Add => Some(imm),
+        Alu::Sub => imm.checked_neg(),
+        _ => None,
     }
 }
 

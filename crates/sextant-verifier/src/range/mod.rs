@@ -225,10 +225,14 @@ impl Scalar {
 
     fn bounds_from_bits(&mut self) {
         let (bits, low) = (self.bits, self.bits.low32());
-        self.umin = self.umin.max(bits.min());
-        self.umax = self.umax.min(bits.max());
-        self.umin32 = self.umin32.max(low.min() as u32);
-        self.umax32 = self.umax32.min(low.max() as u32);
+        match bits.at_least(self.umin).zip(bits.at_most(self.umax)) {
+            Some((min, max)) => (self.umin, self.umax) = (min, max),
+            None => (self.umin, self.umax) = (1, 0),
+        }
+        match low.at_least(self.umin32.into()).zip(low.at_most(self.umax32.into())) {
+            Some((min, max)) => (self.umin32, self.umax32) = (min as u32, max as u32),
+            None => (self.umin, self.umax) = (1, 0),
+        }
         let sign = 1u64 << 63;
         self.smin = self.smin.max((bits.value | (bits.mask & sign)) as i64);
         self.smax = self.smax.min((bits.value | (bits.mask & !sign)) as i64);
@@ -284,6 +288,7 @@ impl Scalar {
             self.smin = self.smin.max((high | u64::from(self.umin32)) as i64);
             self.smax = self.smax.min((high | u64::from(self.umax32)) as i64);
         }
+        self.ends_by_low_half();
         // Within i32, the sign of the low half is the sign of the whole.
         let narrow = i64::from(i32::MIN)..=i64::from(i32::MAX);
         if narrow.contains(&self.smin) && narrow.contains(&self.smax) {
@@ -291,6 +296,28 @@ impl Scalar {
             self.smax32 = self.smax32.min(self.smax as i32);
             self.smin = self.smin.max(i64::from(self.smin32));
             self.smax = self.smax.min(i64::from(self.smax32));
+        }
+    }
+
+    /// The ends of the whole are values whose low half is one that is possible.
+    fn ends_by_low_half(&mut self) {
+        let (low, high) = (self.umin as u32, self.umin >> 32);
+        let min = match () {
+            () if low < self.umin32 => Some(high << 32 | u64::from(self.umin32)),
+            () if low > self.umax32 => {
+                (high < u64::from(u32::MAX)).then(|| (high + 1) << 32 | u64::from(self.umin32))
+            }
+            () => Some(self.umin),
+        };
+        let (low, high) = (self.umax as u32, self.umax >> 32);
+        let max = match () {
+            () if low > self.umax32 => Some(high << 32 | u64::from(self.umax32)),
+            () if low < self.umin32 => high.checked_sub(1).map(|high| high << 32 | u64::from(self.umax32)),
+            () => Some(self.umax),
+        };
+        match min.zip(max) {
+            Some((min, max)) => (self.umin, self.umax) = (min, max),
+            None => (self.umin, self.umax) = (1, 0),
         }
     }
 

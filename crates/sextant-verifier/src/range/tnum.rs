@@ -56,6 +56,31 @@ impl Tnum {
         self.value | self.mask
     }
 
+    /// The lowest member that is not below `v`.
+    pub fn at_least(self, v: u64) -> Option<u64> {
+        let wrong = (v ^ self.value) & !self.mask;
+        if wrong == 0 {
+            return Some(v);
+        }
+        let top = 1u64 << (63 - wrong.leading_zeros());
+        // The bit from which on the member is above `v`: the highest wrong one, or one above it that can be set.
+        let rise = match self.value & top {
+            0 => {
+                let free = !v & self.mask & !(top | (top - 1));
+                free & free.wrapping_neg()
+            }
+            _ => top,
+        };
+        let below = rise.wrapping_sub(1);
+        (rise != 0).then_some((v & !(rise | below)) | rise | (self.value & below))
+    }
+
+    /// The highest member that is not above `v`.
+    pub fn at_most(self, v: u64) -> Option<u64> {
+        let mirrored = Tnum { value: !self.value & !self.mask, mask: self.mask };
+        mirrored.at_least(!v).map(|member| !member)
+    }
+
     /// What is known when both hold; `None` when they contradict.
     pub const fn intersect(self, other: Tnum) -> Option<Tnum> {
         if (self.value ^ other.value) & !self.mask & !other.mask != 0 {
@@ -224,6 +249,16 @@ mod tests {
             assert!(members(a).chain(members(b)).all(|v| a.union(b).contains(v)));
             assert_eq!(a.covers(b), members(b).all(|v| a.contains(v)));
         }
+    }
+
+    #[test]
+    fn neighbours_are_the_nearest_members() {
+        for (t, v) in all().flat_map(|t| (0..1u64 << WIDTH).map(move |v| (t, v))) {
+            assert_eq!(t.at_least(v), members(t).find(|m| *m >= v), "{t:?} {v}");
+            assert_eq!(t.at_most(v), members(t).filter(|m| *m <= v).last(), "{t:?} {v}");
+        }
+        assert_eq!(Tnum::UNKNOWN.at_least(u64::MAX), Some(u64::MAX));
+        assert_eq!(Tnum::constant(u64::MAX).at_most(u64::MAX - 1), None);
     }
 
     #[test]
