@@ -299,42 +299,62 @@ fn arsh(wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
 
 fn div(wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
     let (dst, src) = if wide { (*dst, *src) } else { (dst.zext32(), src.zext32()) };
+    if src.umax == 0 {
+        return Scalar::constant(0);
+    }
     let min = if src.umin == 0 { 0 } else { dst.umin / src.umax };
     Scalar { umin: min, umax: dst.umax / src.umin.max(1), ..Scalar::UNKNOWN }
 }
 
 fn modulo(wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
     let (dst, src) = if wide { (*dst, *src) } else { (dst.zext32(), src.zext32()) };
-    if src.umin > dst.umax {
+    // Modulo 0 leaves the number as it is.
+    if src.umin > dst.umax || src.umax == 0 {
         return dst;
     }
     let max = if src.umin == 0 { dst.umax } else { dst.umax.min(src.umax - 1) };
     Scalar { umax: max, ..Scalar::UNKNOWN }
 }
 
-/// Signed division by a positive constant keeps the order; anything else is only bounded by the dividend's size.
-fn sdiv(wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
-    let mut out = Scalar::UNKNOWN;
-    if wide {
-        if let Some(d) = src.value().map(|v| v as i64).filter(|d| *d > 0) {
-            (out.smin, out.smax) = (dst.smin / d, dst.smax / d);
-        }
-    } else if let Some(d) = src.value32().map(|v| v as i32).filter(|d| *d > 0) {
-        (out.smin32, out.smax32) = (dst.smin32 / d, dst.smax32 / d);
-    }
-    out
+/// Signed bounds of the width that the instruction works on.
+fn signed(wide: bool, s: &Scalar) -> (i64, i64) {
+    if wide { (s.smin, s.smax) } else { (s.smin32.into(), s.smax32.into()) }
 }
 
-fn smod(wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
-    let mut out = Scalar::UNKNOWN;
+/// A result within signed bounds of that width.
+fn within(wide: bool, min: i64, max: i64) -> Scalar {
     if wide {
-        if let Some(d) = src.value().map(|v| v as i64).filter(|d| *d > 0) {
-            out.smin = if dst.smin >= 0 { 0 } else { dst.smin.max(1 - d) };
-            out.smax = if dst.smax <= 0 { 0 } else { dst.smax.min(d - 1) };
-        }
-    } else if let Some(d) = src.value32().map(|v| v as i32).filter(|d| *d > 0) {
-        out.smin32 = if dst.smin32 >= 0 { 0 } else { dst.smin32.max(1 - d) };
-        out.smax32 = if dst.smax32 <= 0 { 0 } else { dst.smax32.min(d - 1) };
+        return Scalar { smin: min, smax: max, ..Scalar::UNKNOWN };
     }
-    out
+    Scalar { smin32: min as i32, smax32: max as i32, ..Scalar::UNKNOWN }
+}
+
+/// The divisor, if it is known.
+fn divisor(wide: bool, src: &Scalar) -> Option<i64> {
+    if wide { src.value().map(|v| v as i64) } else { src.value32().map(|v| i64::from(v as i32)) }
+}
+
+/// Division by a known number keeps or turns the order, unless the lowest number is divided by -1.
+fn sdiv(wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
+    let lowest = if wide { i64::MIN } else { i32::MIN.into() };
+    match (divisor(wide, src), signed(wide, dst)) {
+        (Some(0), _) => Scalar::constant(0),
+        (Some(-1), (min, _)) if min == lowest => Scalar::UNKNOWN,
+        (Some(d), (min, max)) => within(wide, (min / d).min(max / d), (min / d).max(max / d)),
+        (None, _) => Scalar::UNKNOWN,
+    }
+}
+
+/// The result has the sign of the dividend and is smaller than the divisor.
+fn smod(wide: bool, dst: &Scalar, src: &Scalar) -> Scalar {
+    let Some(d) = divisor(wide, src) else { return Scalar::UNKNOWN };
+    if d == 0 {
+        return if wide { *dst } else { dst.zext32() };
+    }
+    let (min, max) = signed(wide, dst);
+    let most = i64::try_from(d.unsigned_abs() - 1).unwrap_or(i64::MAX);
+    if min >= -most && max <= most {
+        return if wide { *dst } else { dst.zext32() };
+    }
+    within(wide, if min >= 0 { 0 } else { min.max(-most) }, if max <= 0 { 0 } else { max.min(most) })
 }
