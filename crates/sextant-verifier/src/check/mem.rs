@@ -51,6 +51,7 @@ impl Env<'_> {
         if base.has(OR_NULL) || is_percpu_mem {
             return self.bad_mem(n, base);
         }
+        self.same_place(base)?;
         match base.what {
             What::Stack(_) => {
                 self.aligned(n, base, off, size)?;
@@ -94,6 +95,23 @@ impl Env<'_> {
         }
     }
 
+    /// An instruction that is translated by what it goes through goes through the same on every path. Mirrors
+    /// `save_aux_ptr_type()`.
+    fn same_place(&mut self, base: &Reg) -> Res {
+        let through = match base.what {
+            What::Ctx => Through::Context,
+            What::Arena => Through::Arena,
+            What::Obj(Ty::Kernel(_)) => Through::Object,
+            What::Mem(u32::MAX) => Through::Object,
+            _ => Through::Memory,
+        };
+        let before = *self.through[self.st.pc].get_or_insert(through);
+        if before != through {
+            return refuse(Code::NotAPointer, "same insn cannot be used with different pointers");
+        }
+        Ok(())
+    }
+
     pub(super) fn store(&mut self, n: u8, off: i16, size: Size, val: &Reg) -> Res {
         let base = self.read(n)?;
         let (off, size) = (i64::from(off), size.bytes());
@@ -113,6 +131,7 @@ impl Env<'_> {
         if val.is_ptr() && !leak_ok {
             return refuse_reg(Code::ObjAccess, n, format!("R{n} leaks addr into {}", base.type_name()));
         }
+        self.same_place(&base)?;
         match base.what {
             What::Stack(_) => {
                 self.aligned(n, &base, off, size)?;

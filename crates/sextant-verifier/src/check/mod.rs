@@ -123,6 +123,15 @@ struct Waiting {
     from: Option<usize>,
 }
 
+/// What an access goes through, as far as it decides how the instruction is translated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Through {
+    Memory,
+    Context,
+    Arena,
+    Object,
+}
+
 /// What is verified and what is known so far.
 struct Env<'a> {
     prog: &'a Program<'a>,
@@ -153,6 +162,10 @@ struct Env<'a> {
     seen: Vec<bool>,
     probe: Vec<bool>,
     arena: Vec<bool>,
+    /// Per slot: what the load or store went through on the first path.
+    through: Vec<Option<Through>>,
+    /// Per slot: whether the 64-bit arithmetic was on an arena pointer on the first path.
+    arena_alu: Vec<Option<bool>>,
     /// Stack used by the function at a slot.
     depth: std::collections::BTreeMap<usize, u32>,
     /// Which way conditional jumps went; None: nobody asked.
@@ -242,6 +255,8 @@ impl<'a> Env<'a> {
             seen: vec![false; len],
             probe: vec![false; len],
             arena: vec![false; len],
+            through: vec![None; len],
+            arena_alu: vec![None; len],
             depth: std::collections::BTreeMap::new(),
             trail: None,
             log: None,

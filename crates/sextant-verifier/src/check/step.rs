@@ -161,6 +161,13 @@ impl Env<'_> {
         if operand == Operand::Imm && shifts && !(0..width).contains(&insn.imm) {
             return refuse(Code::Structure, format!("invalid shift {}", insn.imm));
         }
+        if wide {
+            let arena = dst.what == What::Arena || src.what == What::Arena;
+            if *self.arena_alu[self.st.pc].get_or_insert(arena) != arena {
+                let text = "same insn cannot be used with and without arena pointer";
+                return refuse(Code::BadPointerMath, text);
+            }
+        }
         if dst.is_ptr() || src.is_ptr() {
             return self.ptr_alu(op, wide, operand, &dst, &src);
         }
