@@ -292,10 +292,10 @@ fn accesses_through_arena_pointers_are_noted() {
     let alloc =
         "lddw %r1, @map 5\nmov %r2, 0\nmov %r3, 1\nmov %r4, -1\nmov %r5, 0\ncall @bpf_arena_alloc_pages\n";
     let accepted = program(&format!(
-        "{alloc}mov %r1, %r10\nadd %r0, %r1\nldxdw %r2, [%r0+0]\nstdw [%r10-8], 1\nmov %r0, 0\nexit"
+        "{alloc}addr_space_cast %r0, %r0, 1\nmov %r1, %r10\nadd %r0, %r1\nldxdw %r2, [%r0+0]\nstdw [%r10-8], 1\nmov %r0, 0\nexit"
     ))
     .accepted();
     let noted: Vec<usize> =
         (0..accepted.arena_access.len()).filter(|pc| accepted.arena_access[*pc]).collect();
-    assert_eq!(noted, [9]);
+    assert_eq!(noted, [10]);
 }

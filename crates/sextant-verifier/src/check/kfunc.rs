@@ -105,7 +105,8 @@ impl Env<'_> {
     fn kfunc_result(&mut self, id: KfuncId, kfunc: &Kfunc, told: &Told) -> Res<Option<Reg>> {
         let acquires = kfunc.flags.contains(KfuncFlags::ACQUIRE);
         if kfunc.flags.contains(KfuncFlags::ARENA_RET) {
-            return Ok(Some(Reg::ptr(What::Arena, 0)));
+            // A number until it is cast, as anything a kfunc returns as `void *`.
+            return Ok(Some(self.number(Scalar::UNKNOWN)));
         }
         if let Some(reg) = self.special_result(id, told)? {
             return Ok(Some(reg));
