@@ -16,7 +16,7 @@ pub struct Test {
     pub messages: Vec<String>,
     /// Load flags.
     pub flags: u32,
-    /// For other architectures only.
+    /// For other architectures, or for kernels without a JIT, only.
     pub foreign: bool,
     /// Text of the translated or compiled program is expected too.
     pub code: bool,
@@ -50,7 +50,7 @@ fn test(btf: &Btf, func: TypeId) -> Option<Test> {
         success,
         messages: all("test_expect_msg").map(str::to_owned).collect(),
         flags: all("test_prog_flags").map(flag).fold(0, |all, one| all | one),
-        foreign: archs.peek().is_some() && !archs.any(|arch| arch == ARCH),
+        foreign: has("load_mode=no_jited") || archs.peek().is_some() && !archs.any(|arch| arch == ARCH),
         code: all("test_expect_xlated").next().is_some() || all("test_jited").next().is_some(),
     })
 }

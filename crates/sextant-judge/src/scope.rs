@@ -24,7 +24,7 @@ pub enum Beyond {
     Kfunc,
     /// It calls a helper outside of our table.
     Helper,
-    /// It is for another architecture.
+    /// It is for another architecture, or for a kernel without a JIT.
     Arch,
 }
 
