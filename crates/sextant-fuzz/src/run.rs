@@ -85,6 +85,7 @@ pub fn judge(draft: &Draft, world: &World) -> Result<Accepted, Rejection> {
         kind: draft.kind,
         sleepable: false,
         state_freq: draft.state_freq,
+        strict_alignment: false,
         maps: &maps,
         read_only: &|map, off, size| world.read_only(map, off, size),
         btf: Some(&world.btf),

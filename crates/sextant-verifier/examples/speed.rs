@@ -45,6 +45,7 @@ fn main() {
             kind: ProgKind::Syscall,
             sleepable: false,
             state_freq: false,
+            strict_alignment: false,
             maps: &[],
             read_only: &|_, _, _| None,
             btf: None,

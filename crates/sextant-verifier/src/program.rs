@@ -28,6 +28,8 @@ pub struct Program<'a> {
     pub sleepable: bool,
     /// BPF_F_TEST_STATE_FREQ: keep a state wherever one can be kept.
     pub state_freq: bool,
+    /// BPF_F_STRICT_ALIGNMENT: every access is on a multiple of its size, as machines need that cannot do others.
+    pub strict_alignment: bool,
     /// Every map the relocs name.
     pub maps: &'a [MapDesc<'a>],
     /// Reads frozen read-only maps, see [`crate::reach()`].

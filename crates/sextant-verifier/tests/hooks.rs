@@ -359,3 +359,24 @@ fn buffers_of_tracepoints() {
         .kind(writable)
         .refused(Code::MemBounds, "invalid variable buffer offset");
 }
+
+#[test]
+fn strict_alignment_is_of_everything() {
+    let tc = hook(BPF_PROG_TYPE_SCHED_CLS);
+    // The packet itself begins 2 bytes behind a multiple of 4.
+    let packet = |at: i32| {
+        let text = format!(
+            "ldxw %r2, [%r1+76]\nldxw %r3, [%r1+80]\nmov %r4, %r2\nadd %r4, 16\njgt %r4, %r3, +1
+            ldxw %r0, [%r2+{at}]\nmov %r0, 0\nexit"
+        );
+        let mut test = program(&text).kind(tc);
+        test.strict_alignment = true;
+        test
+    };
+    packet(2).accepted();
+    packet(4).refused(Code::Misaligned, "misaligned packet access off 2+0+4 size 4");
+    let mut value = program("lddw %r1, @value 7\nldxw %r0, [%r1+2]\nexit");
+    value.accepted();
+    value.strict_alignment = true;
+    value.refused(Code::Misaligned, "misaligned value access");
+}

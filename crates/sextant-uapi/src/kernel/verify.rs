@@ -35,6 +35,8 @@ pub struct Verdict {
     pub log: String,
 }
 
+/// `BPF_F_STRICT_ALIGNMENT`
+const STRICT_ALIGNMENT: u32 = 1 << 0;
 /// `BPF_F_TEST_STATE_FREQ`
 const TEST_STATE_FREQ: u32 = 1 << 3;
 
@@ -88,6 +90,7 @@ impl Kernel {
             func_info: &funcs,
             line_info: &lines,
             state_freq: a.u32(f::PROG_FLAGS) & TEST_STATE_FREQ != 0,
+            strict_alignment: a.u32(f::PROG_FLAGS) & STRICT_ALIGNMENT != 0,
         };
         let (result, log) = match self.logging.get() {
             true => verify_with_log(&program),

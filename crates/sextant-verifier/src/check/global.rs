@@ -145,8 +145,8 @@ impl Env<'_> {
     }
 
     /// The state in which a global function is verified.
-    pub(super) fn global_entry(&mut self, func: usize) -> Res<State> {
-        let mut state = State::new(func, self.prog.sleepable);
+    pub(super) fn global_entry(&mut self, func: usize, sleepable: bool) -> Res<State> {
+        let mut state = State::new(func, sleepable);
         for (i, arg) in self.global_args(func)?.into_iter().enumerate() {
             let mut reg = match arg {
                 Arg::Number => Reg::UNKNOWN,
@@ -177,7 +177,7 @@ impl Env<'_> {
         for (i, arg) in self.global_args(func)?.into_iter().enumerate() {
             self.match_global_arg(func, i as u8, arg)?;
         }
-        self.wanted.insert(func);
+        self.wanted.insert((func, self.prog.sleepable || self.st.can_sleep()));
         if self.cfg.moving.contains(&func) {
             self.forget_packet();
         }

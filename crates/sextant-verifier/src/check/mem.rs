@@ -1,14 +1,16 @@
 //! Loads and stores, by what the pointer points to. Mirrors `check_mem_access()` of kernel/bpf/verifier.c, 7.3.
 
 use sextant_abi::tables::{OpArg, bpf};
-use sextant_bpf::opcode::Size;
+use sextant_bpf::opcode::{Alu, Size};
 
 use super::reg::{ALLOC, NON_OWN, OR_NULL, PERCPU, RCU, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::*;
 use crate::fields::FieldKind;
 use crate::program::{CtxArg, ProgKind};
-use crate::range::{Scalar, alu};
+use crate::range::{Scalar, Tnum, alu};
 
+/// NET_IP_ALIGN, as the kernel assumes it.
+const PACKET_ALIGN: i64 = 2;
 /// Most bytes of a context that can be read.
 const MAX_CTX: i64 = 0xffff;
 /// Arguments of a tracing program's context.
@@ -52,6 +54,7 @@ impl Env<'_> {
             return self.bad_mem(n, base);
         }
         self.same_place(base)?;
+        self.strictly_aligned(n, base, off, size)?;
         match base.what {
             What::Stack(_) => {
                 self.aligned(n, base, off, size)?;
@@ -132,6 +135,7 @@ impl Env<'_> {
             return refuse_reg(Code::ObjAccess, n, format!("R{n} leaks addr into {}", base.type_name()));
         }
         self.same_place(&base)?;
+        self.strictly_aligned(n, &base, off, size)?;
         match base.what {
             What::Stack(_) => {
                 self.aligned(n, &base, off, size)?;
@@ -170,9 +174,26 @@ impl Env<'_> {
         }
     }
 
+    /// With BPF_F_STRICT_ALIGNMENT all accesses are on a multiple of their size; packets begin 2 bytes behind one.
+    fn strictly_aligned(&self, n: u8, base: &Reg, off: i64, size: u32) -> Res {
+        if !self.prog.strict_alignment {
+            return Ok(());
+        }
+        if !matches!(base.what, What::Packet | What::PacketMeta) {
+            return self.aligned(n, base, off, size);
+        }
+        let fixed = PACKET_ALIGN + i64::from(base.delta) + off;
+        if base.s.bits.add(Tnum::constant(fixed as u64)).is_aligned(size.into()) {
+            return Ok(());
+        }
+        let at = alu::alu(Alu::Add, true, &base.s, &Scalar::constant(i64::from(base.delta) as u64));
+        let text = format!("misaligned packet access off {PACKET_ALIGN}+{at}+{off} size {size}");
+        refuse_reg(Code::Misaligned, n, text)
+    }
+
     /// Stack accesses and atomics are on a multiple of their size.
     pub(super) fn aligned(&self, n: u8, base: &Reg, off: i64, size: u32) -> Res {
-        let at = base.s.bits.add(crate::range::Tnum::constant(off as u64));
+        let at = base.s.bits.add(Tnum::constant(off as u64));
         if at.is_aligned(size.into()) || base.what == What::Arena {
             return Ok(());
         }

@@ -150,8 +150,8 @@ struct Env<'a> {
     next_id: u32,
     /// First slot of the function verified now: the program or a global function.
     entry: usize,
-    /// Global functions that are called.
-    wanted: BTreeSet<usize>,
+    /// Global functions that are called, and whether from where it may sleep.
+    wanted: BTreeSet<(usize, bool)>,
     /// Callbacks that run later, by themselves.
     later: BTreeSet<usize>,
     processed: u64,
@@ -270,9 +270,9 @@ impl<'a> Env<'a> {
         self.check_load()?;
         self.function(first)?;
         let mut done = BTreeSet::new();
-        while let Some(func) = self.wanted.iter().copied().find(|f| !done.contains(f)) {
-            done.insert(func);
-            let state = self.global_entry(func)?;
+        while let Some((func, sleepable)) = self.wanted.iter().copied().find(|f| !done.contains(f)) {
+            done.insert((func, sleepable));
+            let state = self.global_entry(func, sleepable)?;
             self.function(state)?;
         }
         self.check_depth()

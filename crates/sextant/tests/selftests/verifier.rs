@@ -77,5 +77,6 @@ fn verify_foreign(function: &Function) -> Result<Accepted, Rejection> {
         func_info: &[],
         line_info: &[],
         state_freq: false,
+        strict_alignment: false,
     })
 }
