@@ -100,7 +100,8 @@ enum Chore {
     },
     /// Seed bugs in a copy of the class and see that the model, the checkers and the selftests catch them
     Mutants {
-        /// Bugs, watchers, selftests, or `selftests` for all of these; all of mutants.toml and selftests.toml if none is named
+        /// Bugs, watchers, `class` for all that the model and the checkers must catch, selftests, or `selftests` for all of these;
+        /// all of mutants.toml and selftests.toml if none is named
         names: Vec<String>,
         /// Within how many sequences each has to be caught
         #[arg(long, default_value_t = 10_000)]

@@ -83,7 +83,10 @@ pub fn mutants(only: &[String], sequences: u64, check: bool) -> Result<Done> {
     if check {
         return Ok(Done::Ok(format!("{} bugs can be seeded", mutants.len() + selftests)));
     }
-    mutants.retain(|m| only.is_empty() || only.contains(&m.name) || only.contains(&m.by));
+    let of_class = only.iter().any(|name| name == "class");
+    mutants.retain(|m| {
+        only.is_empty() || only.contains(&m.name) || only.contains(&m.by) || of_class && m.by != "fuzz"
+    });
     if !workspace::root().join(".git").exists() {
         return Ok(Done::Skipped("the scratch copy is a git worktree, and this is no checkout".into()));
     }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::{Done, workspace};
 
 /// Name and arguments to cargo, in order. The objects that tests read are made before the tests.
-const STEPS: [(&str, &[&str]); 13] = [
+const STEPS: [(&str, &[&str]); 14] = [
     ("format", &["fmt", "--all", "--check"]),
     ("deny", &["xtask", "deny"]),
     ("kernel-examples", &["xtask", "kernel-examples"]),
@@ -24,6 +24,7 @@ const STEPS: [(&str, &[&str]); 13] = [
     ("documentation", &["doc", "--locked", "--workspace", "--no-deps", "--quiet"]),
     ("invariants", &["xtask", "invariants"]),
     ("seeded bugs", &["xtask", "mutants", "--check"]),
+    ("seeded bugs of the class", &["xtask", "mutants", "class"]),
 ];
 
 /// Runs every step; an error names those that failed.
