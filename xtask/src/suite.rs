@@ -24,7 +24,7 @@ const STEPS: [(&str, &[&str]); 14] = [
     ("documentation", &["doc", "--locked", "--workspace", "--no-deps", "--quiet"]),
     ("invariants", &["xtask", "invariants"]),
     ("seeded bugs", &["xtask", "mutants", "--check"]),
-    ("seeded bugs of the class", &["xtask", "mutants", "class"]),
+    ("seeded bugs of the class", &["xtask", "mutants", "class", "selftests"]),
 ];
 
 /// Runs every step; an error names those that failed.
