@@ -233,6 +233,8 @@ impl Mutant {
     /// Fast to build, and no assertion of the class's own catches anything first.
     fn environment(&self, command: &mut Command) {
         command.env("CARGO_TARGET_DIR", workspace::root().join("target/mutants/build"));
+        // Builds that differ in one line: without it, as CI has it, they take three times as long.
+        command.env("CARGO_INCREMENTAL", "1");
         command.env("CARGO_PROFILE_DEV_DEBUG", "false").env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false");
         command.env("RUST_BACKTRACE", "0");
     }
