@@ -150,6 +150,7 @@ impl Mutant {
             command.args(["--test", "selftests"]);
             // As for the other groups: fast to build, and the class's own assertions catch nothing first.
             command.env("CARGO_TARGET_DIR", workspace::root().join("target/mutants/build"));
+            command.env("CARGO_INCREMENTAL", "1");
             command
                 .env("CARGO_PROFILE_DEV_DEBUG", "false")
                 .env("CARGO_PROFILE_DEV_DEBUG_ASSERTIONS", "false");
