@@ -40,7 +40,7 @@ Exit status:
   1    the answer is no: a verifier refused the scheduler
   2    usage or I/O: a missing or broken file, an unknown name, a kfunc or field that Sextant lacks
   3    the scheduler was thrown out for an error
-  130  interrupted";
+  130  interrupted by SIGINT or SIGTERM";
 
 /// Subcommands.
 #[derive(Subcommand, Debug)]
@@ -67,7 +67,8 @@ Examples:
   sextant sim simple mixed --swap vtime@1s,rr@2s --rollback
   sextant sim ./scx_central.bpf.o --setup central --json | jq .exit
 
-The workload is an rt-app file. The result goes to stdout, everything else to stderr.";
+The workload is an rt-app file. `-` is stdin for a file that is read, stdout for one that is written.
+The result goes to stdout, everything else to stderr.";
 
 /// `sextant sim`
 #[derive(Args, Clone, Debug)]

@@ -15,6 +15,8 @@ mod interrupt;
 mod ksyms;
 mod list;
 mod object;
+mod options;
+mod output;
 mod scheduler;
 mod setup;
 mod shape;

@@ -63,6 +63,11 @@ impl Scheduler {
 }
 
 impl Scheduler {
+    /// Whether it is the fair class alone.
+    pub fn is_fair(&self) -> bool {
+        matches!(self, Scheduler::Fair)
+    }
+
     /// Whether it is no BPF object.
     pub fn is_without_object(&self) -> bool {
         !matches!(self, Scheduler::Bpf(_))

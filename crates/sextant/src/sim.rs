@@ -2,10 +2,12 @@
 
 use std::io::Write;
 
+use anyhow::Context;
 use sextant_abi::Ns;
 use sextant_sim::{Ended, Outcome, SimConfig, Workload};
 use sextant_trace::demand::waits_for_others;
 use sextant_trace::document::Document;
+use sextant_trace::report::Report;
 use sextant_trace::rtapp;
 use sextant_trace::table::{self, Style};
 
@@ -15,21 +17,26 @@ use crate::scheduler::Machine;
 use crate::sink::Sink;
 use crate::status::{Failure, Status};
 use crate::swap::Lineup;
-use crate::{color, demand, source, summary};
+use crate::{color, demand, options, source, summary};
 
 /// Virtual time of a run for which nobody said a duration.
 const DEFAULT_DURATION: Ns = Ns::from_ms(10_000);
 
 /// Runs the subcommand.
 pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
+    options::streams(args)?;
     let workload = read_workload(args)?;
     let config = config(args, &workload);
     let lineup = Lineup::new(args, config.duration)?;
+    options::check(args, &lineup)?;
+    if let Some(ignored) = options::ignored_by_fair(args, &workload) {
+        tracing::warn!("{ignored}");
+    }
     let interrupt = Interrupt::listen()?;
     let mut sink = Sink::new(args.trace.as_deref(), &about(args), args.json, interrupt.clone())?;
     let mut machine = Machine::new(lineup, args, config.clone(), &workload, &mut sink)?;
     let outcome = machine.run(&mut sink)?;
-    let trace_hash = sink.finish()?;
+    let (trace_hash, trace_written) = sink.finish();
     note_end(&outcome, &workload);
 
     // Only the table compares with the ideal.
@@ -37,14 +44,28 @@ pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     let wanted = if compare { demand::measure(&workload, &config) } else { None };
     let report =
         summary::report(args, &workload, &wanted.unwrap_or_default(), &machine, &outcome, trace_hash);
-    if args.json {
-        serde_json::to_writer_pretty(&mut *out, &Document::from(&report)).map_err(std::io::Error::from)?;
-        writeln!(out)?;
-    } else {
-        let style = Style { color: color(std::io::stdout()) };
-        out.write_all(table::render(&report, style).as_bytes())?;
+    match tell(args, &report, out) {
+        // Whoever asks for the first lines only has them; how the run ended is still said by the status.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        told => told.context("cannot write the result to stdout")?,
     }
+    trace_written?;
     Ok(status(&machine, &outcome, &interrupt))
+}
+
+/// Writes the result, to its end.
+fn tell(args: &SimArgs, report: &Report, out: &mut dyn Write) -> std::io::Result<()> {
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &Document::from(report))?;
+        writeln!(out)?;
+        return out.flush();
+    }
+    let table = table::render(report, Style { color: color(std::io::stdout()) });
+    if !options::outputs_on_stdout(args).is_empty() {
+        return std::io::stderr().write_all(table.as_bytes());
+    }
+    out.write_all(table.as_bytes())?;
+    out.flush()
 }
 
 fn status(machine: &Machine, outcome: &Outcome, interrupt: &Interrupt) -> Status {
@@ -71,6 +92,9 @@ fn read_workload(args: &SimArgs) -> Result<Workload, Failure> {
     })?;
     for skipped in &read.skipped {
         tracing::warn!("{name}:{skipped}: left out");
+    }
+    for unknown in &read.unknown {
+        tracing::warn!("{name}:{unknown}");
     }
     for ignored in &read.ignored {
         tracing::info!("{name}:{ignored}");

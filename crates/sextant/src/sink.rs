@@ -1,10 +1,8 @@
 //! Where the events of a run go: `trace_hash`, the `--trace` file, and what the scheduler printed to stderr.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
 use sextant_abi::{CpuId, Ns};
 use sextant_sched::{Event, Sched, TaskId};
 use sextant_sim::EventSink;
@@ -12,6 +10,7 @@ use sextant_trace::text::{LEGEND, TaskName, TraceText};
 use sha2::{Digest, Sha256};
 
 use crate::interrupt::Interrupt;
+use crate::output::Output;
 use crate::status::Failure;
 
 /// Lines are hashed in pieces of this size, which SHA-256 is fastest with.
@@ -22,17 +21,10 @@ pub struct Sink {
     text: TraceText,
     batch: Vec<u8>,
     hash: Sha256,
-    file: Option<TraceFile>,
+    file: Option<Output>,
     /// Somebody wants the lines or their hash.
     formats: bool,
-    /// Writing failed: nothing more is written, and the run may end.
-    failed: Option<Failure>,
     interrupt: Interrupt,
-}
-
-struct TraceFile {
-    path: String,
-    out: BufWriter<File>,
 }
 
 impl Sink {
@@ -50,16 +42,13 @@ impl Sink {
             hash: Sha256::new(),
             file: None,
             formats: hashed || path.is_some(),
-            failed: None,
             interrupt,
         };
         if let Some(path) = path {
-            let path = path.display().to_string();
-            let file = File::create(&path).with_context(|| format!("cannot write the trace to {path}"))?;
-            let mut out = TraceFile { path, out: BufWriter::with_capacity(BATCH, file) };
-            out.write(LEGEND.as_bytes())?;
+            let mut out = Output::create(path, "the trace")?;
+            out.write(LEGEND.as_bytes());
             for line in about {
-                out.write(format!("# {}\n", line.replace(char::is_control, "?")).as_bytes())?;
+                out.write(format!("# {}\n", line.replace(char::is_control, "?")).as_bytes());
             }
             sink.file = Some(out);
         }
@@ -68,25 +57,17 @@ impl Sink {
 
     fn flush(&mut self) {
         self.hash.update(&self.batch);
-        if let Some(file) = &mut self.file
-            && let Err(failure) = file.write(&self.batch)
-        {
-            self.failed = Some(failure);
-            self.file = None;
+        if let Some(file) = &mut self.file {
+            file.write(&self.batch);
         }
         self.batch.clear();
     }
 
-    /// The end: the hash in hexadecimal.
-    pub fn finish(mut self) -> Result<String, Failure> {
+    /// The end: the hash in hexadecimal, and whether the trace was written.
+    pub fn finish(mut self) -> (String, Result<(), Failure>) {
         self.flush();
-        if let Some(failure) = self.failed {
-            return Err(failure);
-        }
-        if let Some(mut file) = self.file.take() {
-            file.out.flush().with_context(|| format!("cannot write the trace to {}", file.path))?;
-        }
-        Ok(self.hash.finalize().iter().map(|b| format!("{b:02x}")).collect())
+        let written = self.file.take().map_or(Ok(()), Output::finish);
+        (self.hash.finalize().iter().map(|b| format!("{b:02x}")).collect(), written)
     }
 }
 
@@ -106,7 +87,7 @@ impl EventSink for Sink {
     }
 
     fn stop(&mut self) -> bool {
-        self.failed.is_some() || self.interrupt.pressed()
+        self.interrupt.pressed()
     }
 }
 
@@ -123,12 +104,6 @@ fn printk_lines(at: Ns, text: &str) -> String {
 fn task_name(s: &Sched, p: TaskId) -> TaskName {
     let ts = s.t(p);
     (ts.comm().get_str(&*s.mem), ts.pid().get(&*s.mem))
-}
-
-impl TraceFile {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        Ok(self.out.write_all(bytes).with_context(|| format!("cannot write the trace to {}", self.path))?)
-    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,10 @@ pub struct Source<T> {
     pub content: T,
 }
 
-/// The object named or found at `arg`; None for `fair`.
+/// What stands for stdin.
+const STDIN: &str = "-";
+
+/// The object named or found at `arg`, or read from stdin for `-`; None for `fair`.
 pub fn scheduler(arg: &str) -> Result<Option<Source<Cow<'static, [u8]>>>, Failure> {
     let name = arg.to_string();
     if arg == FAIR {
@@ -47,12 +50,12 @@ pub fn scheduler(arg: &str) -> Result<Option<Source<Cow<'static, [u8]>>>, Failur
     Ok(Some(Source { name, content: Cow::Owned(content) }))
 }
 
-/// The workload named or found at `arg`.
+/// The workload named or found at `arg`, or read from stdin for `-`.
 pub fn workload(arg: &str) -> Result<Source<Cow<'static, str>>, Failure> {
     text("workload", "an rt-app file", WORKLOADS, arg)
 }
 
-/// The setup named or found at `arg`.
+/// The setup named or found at `arg`, or read from stdin for `-`.
 pub fn setup(arg: &str) -> Result<Source<Cow<'static, str>>, Failure> {
     text("setup", "a setup file", SETUPS, arg)
 }
@@ -80,7 +83,7 @@ fn text(
 
 /// Whether an argument can only be meant as a file, or is one.
 fn is_path(arg: &str) -> bool {
-    arg.contains(['/', '.']) || Path::new(arg).exists()
+    arg == STDIN || arg.contains(['/', '.']) || Path::new(arg).exists()
 }
 
 fn unknown<T>(kind: &str, arg: &str, table: &'static [Builtin<T>], more: &[&'static str]) -> Failure {
@@ -93,7 +96,10 @@ fn unknown<T>(kind: &str, arg: &str, table: &'static [Builtin<T>], more: &[&'sta
 fn read(path: &str, limit: u64) -> Result<Vec<u8>, Failure> {
     let attempt = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+        match path {
+            STDIN => std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes)?,
+            _ => File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?,
+        };
         Ok(bytes)
     };
     let bytes = attempt().with_context(|| format!("cannot read {path}"))?;

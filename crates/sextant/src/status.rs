@@ -15,7 +15,7 @@ pub enum Status {
     Usage = 2,
     /// The scheduler was thrown out for an error (exit kind of 1024 or more).
     SchedulerError = 3,
-    /// Ended by Ctrl-C.
+    /// Ended by SIGINT or SIGTERM.
     Interrupted = 130,
 }
 

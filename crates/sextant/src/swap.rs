@@ -93,6 +93,27 @@ impl Lineup {
         Ok(Lineup { swaps, entrants })
     }
 
+    /// Whether the one that the run begins with is an object.
+    pub fn first_is_object(&self) -> bool {
+        self.entrants.first().is_some_and(|e| !e.scheduler.is_without_object())
+    }
+
+    /// Whether any of them is an object.
+    pub fn has_object(&self) -> bool {
+        self.entrants.iter().any(|e| !e.scheduler.is_without_object())
+    }
+
+    /// Whether one that comes by a swap can exit with an error.
+    pub fn can_fail_later(&self) -> bool {
+        self.entrants.iter().skip(1).any(|e| !e.scheduler.is_fair())
+    }
+
+    /// A setting for one that is no object: its name, and what was to be set.
+    pub fn set_without_object(&self) -> Option<(&str, &str)> {
+        let mut wrong = self.entrants.iter().filter(|e| e.scheduler.is_without_object());
+        wrong.find_map(|e| Some((e.name.as_str(), e.sets.first()?.as_str())))
+    }
+
     /// Their names.
     pub fn names(&self) -> Vec<String> {
         self.entrants.iter().map(|e| e.name.clone()).collect()

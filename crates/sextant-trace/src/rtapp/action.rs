@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sextant_sim::workload::{Action, CondId, SemId, SpecId, TimerRef, TimerSpec};
 
-use super::keys::{self, Verb};
+use super::keys::Verb;
 use super::{Context, RtappError, invalid, value};
 use crate::lenient::{Member, Value};
 use crate::nearest::did_you_mean;
@@ -43,9 +43,9 @@ impl Context {
         names: &mut Names,
     ) -> Result<Option<Action>, RtappError> {
         Ok(Some(match verb {
-            Verb::Run => Action::Run(value::micros(m)?),
-            Verb::RunTime => Action::RunTime(value::micros(m)?),
-            Verb::Sleep => Action::Sleep(value::micros(m)?),
+            Verb::Run => Action::Run(value::micros_or_forever(m)?),
+            Verb::RunTime => Action::RunTime(value::micros_or_forever(m)?),
+            Verb::Sleep => Action::Sleep(value::micros_or_forever(m)?),
             Verb::Timer => self.timer(m, own, names)?,
             Verb::Suspend => Action::Suspend(self.suspend(m, own)?),
             Verb::Resume => Action::Resume(self.cond(value::string(m)?)),
@@ -87,11 +87,8 @@ impl Context {
                 "period" => value::once(&mut period, inner)?,
                 "mode" => value::once(&mut mode, inner)?,
                 _ => {
-                    return Err(keys::unknown(
-                        inner,
-                        &format!("a timer of {}", own.place),
-                        ["ref", "period", "mode"].into_iter(),
-                    ));
+                    let place = format!("a timer of {}", own.place);
+                    self.unknown_key(inner, &place, ["ref", "period", "mode"].into_iter())?;
                 }
             }
         }

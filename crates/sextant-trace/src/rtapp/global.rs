@@ -3,8 +3,8 @@
 use sextant_abi::Ns;
 use sextant_sim::workload::Policy;
 
-use super::keys::{self, GLOBAL_IGNORED};
-use super::{Context, RtappError, invalid, value};
+use super::keys::GLOBAL_IGNORED;
+use super::{Context, RtappError, Unknown, invalid, value};
 use crate::lenient::{Member, Pos};
 use crate::nearest::did_you_mean;
 
@@ -48,7 +48,8 @@ impl Context {
                     Some((_, why)) => self.ignore(m, why),
                     None => {
                         let known = GLOBAL_IGNORED.iter().map(|(name, _)| *name);
-                        return Err(keys::unknown(m, "global", known.chain(["duration", "default_policy"])));
+                        let hint = did_you_mean(key, known.chain(["duration", "default_policy"]));
+                        self.unknown.push(Unknown { pos: m.pos, key: key.to_string(), hint });
                     }
                 },
             }

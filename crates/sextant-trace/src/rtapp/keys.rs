@@ -153,8 +153,36 @@ pub(super) fn words(in_task: bool) -> impl Iterator<Item = &'static str> {
     known.chain(PROPERTIES.iter().chain(extra).map(|(name, _)| *name))
 }
 
+/// Words that people write for others, of older or other tools.
+const MEANT: &[(&str, &str)] = &[
+    ("exec_time", "run"),
+    ("execution_time", "run"),
+    ("compute", "run"),
+    ("busy", "run"),
+    ("sleep_time", "sleep"),
+    ("idle", "sleep"),
+    ("usleep", "sleep"),
+    ("affinity", "cpus"),
+    ("cpu", "cpus"),
+    ("instances", "instance"),
+    ("count", "instance"),
+    ("threads", "instance"),
+    ("repeat", "loop"),
+    ("iterations", "loop"),
+    ("cgroup", "taskgroup"),
+    ("start", "delay"),
+    ("prio", "priority"),
+    ("weight", "priority"),
+    ("sched_policy", "policy"),
+];
+
 /// The error for a key that is none of `known`.
 pub(super) fn unknown<'a>(m: &Member, place: &str, known: impl Iterator<Item = &'a str>) -> RtappError {
-    let hint = did_you_mean(&m.key, known);
+    let known: Vec<&str> = known.collect();
+    let meant = MEANT.iter().find(|(word, meant)| *word == m.key && known.contains(meant));
+    let hint = match meant {
+        Some((_, meant)) => format!("; did you mean \"{meant}\"?"),
+        None => did_you_mean(&m.key, known),
+    };
     RtappError::UnknownKey { pos: m.pos, key: m.key.clone(), place: place.to_string(), hint }
 }

@@ -6,7 +6,8 @@
 //!
 //! Grammar and meaning are those of rt-app (doc/tutorial.txt, src/rt-app_parse_config.c), with these deliberate differences:
 //! - duplicate keys are kept in order (rt-app needs its `workgen` script for that);
-//! - unknown keys are errors; rt-app ignores them, so that a slip of the pen changes the load unnoticed;
+//! - unknown keys are errors outside `global`, where they are ignored with a warning; rt-app ignores them everywhere, so that a slip of
+//!   the pen changes the load unnoticed;
 //! - `"suspend": "NAME"` waits for `"resume": "NAME"`, as the public examples mean it; rt-app ignores the string and takes
 //!   the task's own name, which is our meaning of a bare `"suspend"`;
 //! - `"policy": "SCHED_EXT"` is our extension: policy 7, for a scheduler that takes over part of the tasks;
@@ -48,6 +49,8 @@ pub struct Read {
     pub skipped: Vec<Unsupported>,
     /// What has no effect on a simulated machine (logging, calibration, …), in file order.
     pub ignored: Vec<Ignored>,
+    /// Keys of `global` that nobody knows, in file order.
+    pub unknown: Vec<Unknown>,
 }
 
 /// Something rt-app can do and Sextant cannot.
@@ -83,6 +86,23 @@ pub struct Ignored {
 impl fmt::Display for Ignored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: \"{}\" has no effect: {}", self.pos, self.key, self.why)
+    }
+}
+
+/// A key of `global` that nobody knows: ignored, as rt-app does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unknown {
+    /// Where.
+    pub pos: Pos,
+    /// The key.
+    pub key: String,
+    /// `; did you mean …?`, or nothing.
+    pub hint: String,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: unknown key \"{}\" in global is ignored{}", self.pos, self.key, self.hint)
     }
 }
 
@@ -132,6 +152,7 @@ pub fn read(text: &str, name: &str, options: &Options) -> Result<Read, RtappErro
         options: *options,
         unsupported: Vec::new(),
         ignored: Vec::new(),
+        unknown: Vec::new(),
         workload: Workload::default(),
     };
     cx.workload.name = name.to_string();
@@ -144,7 +165,7 @@ pub fn read(text: &str, name: &str, options: &Options) -> Result<Read, RtappErro
     if !cx.unsupported.is_empty() && !options.skip_unsupported {
         return Err(RtappError::Unsupported(cx.unsupported));
     }
-    Ok(Read { workload: cx.workload, skipped: cx.unsupported, ignored: cx.ignored })
+    Ok(Read { workload: cx.workload, skipped: cx.unsupported, ignored: cx.ignored, unknown: cx.unknown })
 }
 
 /// What grows while a file is read.
@@ -152,6 +173,7 @@ struct Context {
     options: Options,
     unsupported: Vec<Unsupported>,
     ignored: Vec<Ignored>,
+    unknown: Vec<Unknown>,
     workload: Workload,
 }
 
@@ -165,7 +187,7 @@ impl Context {
                 "cgroups" => value::once(&mut cgroups, m)?,
                 "events" => value::once(&mut events, m)?,
                 "resources" => self.ignore(m, "resources are made where they are used"),
-                _ => return Err(keys::unknown(m, "the file", keys::DOCUMENT.iter().copied())),
+                _ => self.unknown_key(m, "the file", keys::DOCUMENT.iter().copied())?,
             }
         }
         let defaults = match global {
@@ -190,6 +212,25 @@ impl Context {
 
     fn ignore(&mut self, m: &Member, why: &'static str) {
         self.ignored.push(Ignored { pos: m.pos, key: m.key.clone(), why });
+    }
+
+    /// A key that nobody knows: an error, unless everything unsupported is left out.
+    fn unknown_key<'a>(
+        &mut self,
+        m: &Member,
+        place: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> Result<(), RtappError> {
+        if !self.options.skip_unsupported {
+            return Err(keys::unknown(m, place, known));
+        }
+        self.refuse(
+            m.pos,
+            format!("unknown key \"{}\"", m.key),
+            place,
+            "neither rt-app nor Sextant knows it",
+        );
+        Ok(())
     }
 
     fn refuse(&mut self, pos: Pos, what: String, place: &str, why: &'static str) {

@@ -207,7 +207,10 @@ impl Context {
                         parts.actions.push((m, verb));
                         continue;
                     }
-                    None => return Err(keys::unknown(m, place, keys::words(in_task))),
+                    None => {
+                        self.unknown_key(m, place, keys::words(in_task))?;
+                        continue;
+                    }
                 },
             };
             value::once(slot, m)?;

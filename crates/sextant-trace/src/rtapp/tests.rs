@@ -114,12 +114,16 @@ fn bad_files_are_refused_by_place_and_name() {
             "1:45: unknown key \"lop\" in phase \"p\" of task \"t\"; did you mean \"loop\"?",
         ),
         (
-            "{\"global\": {\"durration\": 1}}",
-            "1:13: unknown key \"durration\" in global; did you mean \"duration\"?",
+            "{\"tasks\": {\"t\": {\"phases\": {\"p\": {\"exec_time\": 2000}}}}}",
+            "1:35: unknown key \"exec_time\" in phase \"p\" of task \"t\"; did you mean \"run\"?",
+        ),
+        (
+            "{\"tasks\": {\"t\": {\"run\": 1, \"instances\": 2}}}",
+            "1:28: unknown key \"instances\" in task \"t\"; did you mean \"instance\"?",
         ),
         ("{\"tasks\": {\"t\": {\"run\": \"1\"}}}", "1:25: \"run\" wants a whole number, found a string"),
         ("{\"tasks\": {\"t\": {\"run\"}}}", "1:18: \"run\" wants a whole number, found nothing"),
-        ("{\"tasks\": {\"t\": {\"run\": -1}}}", "1:25: \"run\" is -1, but must be from 0 to 315360000000000"),
+        ("{\"tasks\": {\"t\": {\"run\": -2}}}", "1:25: \"run\" is -2, but must be from 0 to 315360000000000"),
         (
             "{\"tasks\": {\"t\": {\"run\": 1, \"priority\": 20}}}",
             "1:40: \"priority\" is 20, but must be from -20 to 19",
@@ -160,6 +164,40 @@ fn bad_files_are_refused_by_place_and_name() {
     ] {
         assert_eq!(err(text), want, "{text}");
     }
+}
+
+/// rt-app takes -1 for the largest number there is: the task never comes to its next action.
+#[test]
+fn minus_one_is_forever() {
+    let w = ok(r#"{"tasks": {"t": {"run": -1, "runtime": -1, "sleep": -1}}}"#);
+    let forever = Ns::from_ms(10 * 365 * 86_400_000);
+    let want = [Action::Run(forever), Action::RunTime(forever), Action::Sleep(forever)];
+    assert_eq!(w.tasks[0].phases[0].actions, want);
+    assert_eq!(crate::demand::alone_ns(&w.tasks[0], 5_000_000_000), Some(5_000_000_000));
+}
+
+#[test]
+fn unknown_keys_of_global_are_ignored_aloud() {
+    let text = r#"{"tasks": {"t": {"run": 1}}, "global": {"logsize": 4, "durration": 3, "gnuplot": false}}"#;
+    let read = read(text, "w", &PLAIN).unwrap();
+    let told: Vec<String> = read.unknown.iter().map(Unknown::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "1:41: unknown key \"logsize\" in global is ignored; did you mean \"log_size\"?",
+            "1:55: unknown key \"durration\" in global is ignored; did you mean \"duration\"?"
+        ]
+    );
+    assert_eq!(read.workload.duration, None);
+}
+
+#[test]
+fn unknown_keys_are_left_out_where_everything_unsupported_is() {
+    let text = r#"{"comment": 1, "tasks": {"t": {"slepe": 1, "run": 1, "timer": {"period": 5, "x": 1}}}}"#;
+    let read = read(text, "w", &SKIP).unwrap();
+    let told: Vec<&str> = read.skipped.iter().map(|u| u.what.as_str()).collect();
+    assert_eq!(told, ["unknown key \"comment\"", "unknown key \"slepe\"", "unknown key \"x\""]);
+    assert_eq!(read.workload.tasks[0].phases[0].actions.len(), 2);
 }
 
 #[test]

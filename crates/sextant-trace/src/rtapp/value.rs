@@ -45,6 +45,14 @@ pub(super) fn micros(m: &Member) -> Result<Ns, RtappError> {
     Ok(Ns::from_us(int(m, 0, MAX_US)?.unsigned_abs()))
 }
 
+/// A time in microseconds, of which -1 is forever (rt-app takes it for the largest number that there is).
+pub(super) fn micros_or_forever(m: &Member) -> Result<Ns, RtappError> {
+    match m.node.value {
+        Value::Int(-1) => Ok(Ns::from_us(MAX_US.unsigned_abs())),
+        _ => micros(m),
+    }
+}
+
 /// `loop`: -1 is forever.
 pub(super) fn loops(m: &Member) -> Result<Option<u64>, RtappError> {
     Ok(u64::try_from(int(m, -1, i64::MAX)?).ok())

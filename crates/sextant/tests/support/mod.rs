@@ -134,6 +134,16 @@ pub fn kernel_object(dir: &str, name: &str) -> Option<String> {
     None
 }
 
+/// A file of the collected cases; None (said aloud) where they are not beside the workspace.
+pub fn case(path: &str) -> Option<String> {
+    let file = root().join("../shared/data/cases").join(path);
+    if file.exists() {
+        return Some(file.display().to_string());
+    }
+    println!("SKIPPED {path}: the collected cases are not beside the workspace");
+    None
+}
+
 /// A workload file with this content.
 pub fn workload(name: &str, content: &str) -> String {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.json"));
