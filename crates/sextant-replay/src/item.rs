@@ -148,8 +148,32 @@ impl Open {
     }
 }
 
-/// A callback of a timer goes on for less than this, interrupts in between included, ns.
-const CALLBACK_NS: i64 = 1_500_000;
+/// Between two calls of one timer callback its CPU executes for less than this, ns.
+const CALLBACK_NS: i64 = 700_000;
+
+/// Within this a callback's next call comes, ns: interrupts and the other CPUs' turns of the emulator come in between.
+const CALLBACK_SPAN_NS: i64 = 20_000_000;
+
+/// Whether a call at event `next`, by no op, can belong to the callback that runs on a CPU at event `now`: the CPU has not scheduled
+/// in between, and has not executed for long. The recorded machine runs one CPU at a time, so the time before an event
+/// is that of its CPU; what an interrupt took does not count.
+fn same_callback(rec: &Recording, cpu: u32, now: usize, next: usize) -> bool {
+    let (mut ran, mut interrupt) = (0, false);
+    for i in now + 1..=next {
+        let e = &rec.events[i];
+        if e.cpu != cpu {
+            continue;
+        }
+        match e.name.as_str() {
+            "sched_switch" | "pick" | "putp" | "setn" => return false,
+            "kick_irq" | "tick" => interrupt = true,
+            "kick_irq_ret" | "tick_ret" => interrupt = false,
+            _ if !interrupt => ran += e.t - rec.events[i - 1].t,
+            _ => {}
+        }
+    }
+    ran < CALLBACK_NS
+}
 
 /// Cuts a recording into items, in the order in which they run.
 pub fn items(rec: &Recording) -> Vec<Item> {
@@ -197,11 +221,28 @@ pub fn items(rec: &Recording) -> Vec<Item> {
 }
 
 fn close(rec: &Recording, cpu: u32, o: Open) -> Item {
-    let call = |i: &usize| rec.events[*i].name.starts_with("op_") || rec.events[*i].name.starts_with("k_");
-    let first = o.body.iter().skip(1).position(call).map_or(o.body.len(), |n| n + 2);
+    let first = part_end(rec, &o.body, 0);
     let at = meeting(rec, &o.body[..first]).unwrap_or(o.body[0]);
-    let main = meeting(rec, &o.body).unwrap_or(at);
+    // Of an entry that transfers several tasks, the first transfer: what follows pauses by itself.
+    let transfer = o.body.iter().position(|&i| rec.events[i].name == "to_local");
+    let main_end = transfer.map_or(o.body.len(), |n| part_end(rec, &o.body, n));
+    let main = meeting(rec, &o.body[..main_end]).unwrap_or(at);
     Item { cpu, at, main, left: left(rec, &o.body[..first], at), body: o.body }
+}
+
+/// Where the part of a reaction ends that begins at `body[from]`: behind the next op or kfunc, or before the transfer of a task
+/// or the flush of the dispatch buffer, between which the kernel lets go of the runqueue's lock.
+pub fn part_end(rec: &Recording, body: &[usize], from: usize) -> usize {
+    let ends = |&i: &usize| {
+        let name = rec.events[i].name.as_str();
+        match name {
+            "to_local" | "flush" => Some(0),
+            _ if name.starts_with("op_") || name.starts_with("k_") => Some(1),
+            _ => None,
+        }
+    };
+    let behind = body.iter().enumerate().skip(from + 1);
+    behind.filter_map(|(n, i)| ends(i).map(|more| n + more)).next().unwrap_or(body.len())
 }
 
 /// Where some events of a reaction meet other CPUs.
@@ -268,20 +309,31 @@ impl Queue {
         None
     }
 
-    /// Takes the next item of a CPU that is a call of a kfunc by no op, if it is soon and `wanted`.
+    /// The next item of a CPU that is a call of a kfunc by no op, if the callback that runs there can make it.
+    fn next_call(&self, rec: &Recording, cpu: u32) -> Option<usize> {
+        let now = self.followed.checked_sub(1)?;
+        let head = |i: usize| self.items[i].head();
+        (self.first..self.items.len())
+            .take_while(|&i| rec.events[head(i)].t < rec.events[now].t + CALLBACK_SPAN_NS)
+            .filter(|&i| !self.done[i] && self.items[i].cpu == cpu)
+            .filter(|&i| rec.events[head(i)].name.starts_with("k_"))
+            .min_by_key(|&i| head(i))
+            .filter(|&i| same_callback(rec, cpu, now, head(i)))
+    }
+
+    /// Where that call is.
+    pub fn next_call_at(&self, rec: &Recording, cpu: u32) -> Option<usize> {
+        self.next_call(rec, cpu).map(|i| self.items[i].head())
+    }
+
+    /// Takes that call if it is `wanted`.
     pub fn take_next_call(
         &mut self,
         rec: &Recording,
         cpu: u32,
         wanted: impl Fn(&Event) -> bool,
     ) -> Option<Item> {
-        let now = rec.events[self.followed.checked_sub(1)?].t;
-        let head = |i: usize| &rec.events[self.items[i].head()];
-        let i = (self.first..self.items.len())
-            .take_while(|&i| head(i).t < now + 2 * CALLBACK_NS)
-            .filter(|&i| !self.done[i] && self.items[i].cpu == cpu && head(i).name.starts_with("k_"))
-            .min_by_key(|&i| self.items[i].head())
-            .filter(|&i| head(i).t < now + CALLBACK_NS && wanted(head(i)))?;
+        let i = self.next_call(rec, cpu).filter(|&i| wanted(&rec.events[self.items[i].head()]))?;
         self.done[i] = true;
         Some(self.items[i].clone())
     }
@@ -291,6 +343,20 @@ impl Queue {
         let begun = self.heads.partition_point(|&h| h <= at);
         let ended = self.ends.partition_point(|&e| e <= at);
         begun == ended
+    }
+}
+
+/// Where programs run, a callback of a timer is one entry, and its last call is where it must not be behind anybody: each of
+/// its calls gets that as its `main`.
+pub fn join_callbacks(rec: &Recording, items: &mut [Item]) {
+    let mut calls: Vec<usize> =
+        (0..items.len()).filter(|&i| rec.events[items[i].head()].name.starts_with("k_")).collect();
+    calls.sort_by_key(|&i| (items[i].cpu, items[i].head()));
+    for pair in calls.windows(2).rev() {
+        let (call, next) = (&items[pair[0]], &items[pair[1]]);
+        if call.cpu == next.cpu && same_callback(rec, call.cpu, call.last(), next.head()) {
+            items[pair[0]].main = next.main.max(call.main);
+        }
     }
 }
 

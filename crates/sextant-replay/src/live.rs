@@ -156,6 +156,17 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// A kick's interrupt, and other CPUs, come between two calls of a callback: what the program reads next is as it is just before
+    /// the second.
+    fn let_interrupts(&self, s: &mut Sched, cpu: u32) {
+        let Some(driver) = self.script.driver() else { return };
+        if let Some(at) = driver.next_call_at(cpu) {
+            driver.let_others(s, at - 1);
+        }
+    }
+}
+
 impl KfuncWatch for Watch {
     fn before(&self, s: &mut Sched, kfunc: KfuncId, args: [u64; 5]) {
         let Some(kind) = event_of(kfunc) else { return };
@@ -186,6 +197,12 @@ impl KfuncWatch for Watch {
         let recorded = self.recorded(s, kind, args, k);
         let behind = if kind == "k_m2l" { self.behind_m2l(k) } else { k + 1 };
         self.script.pos.set(self.script.pos.get().max(behind));
+        if kind == "k_m2l" {
+            self.script.meet_program(s, behind - 1);
+        }
+        if let Frame::Timer(cpu) = self.frame() {
+            self.let_interrupts(s, cpu);
+        }
         recorded.unwrap_or(ret)
     }
 }

@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 use sextant_abi::types::{Cpumask, SCX_ENQ_DSQ_PRIQ};
 use sextant_abi::{CpuId, Ns};
 use sextant_sched::ops::{Op, Ops, OpsParams};
+use sextant_sched::probe::Pause;
 use sextant_sched::{Sched, TaskId};
 
 use crate::env;
@@ -23,6 +24,9 @@ pub const CAUSED: &[&str] =
 
 /// Bits of enqueue flags that are the kernel's own.
 const INTERNAL: u64 = 0xff << 56;
+
+/// SCX_RQ_CLK_VALID
+const CLK_VALID: u64 = 0x20;
 
 /// What driver and policy share: the reaction under way and how far it is followed.
 pub struct Script {
@@ -84,8 +88,13 @@ impl Script {
         *self.body.borrow_mut() = body.into();
         self.pos.set(0);
         self.notes.borrow_mut().clear();
-        if let Some(e) = self.at(0).filter(|e| !matches!(e.name.as_str(), "putp" | "setn")) {
-            self.clocks.borrow_mut().insert(e.cpu, self.time(e));
+        if let Some(e) = self.at(0).filter(|e| !matches!(e.name.as_str(), "putp" | "setn" | "idle")) {
+            // A runqueue whose update of the clock was skipped has none that counts: the program reads the machine's.
+            let valid = e.get("rqf").is_none() || e.num("rqf") & CLK_VALID != 0;
+            match valid {
+                true => self.clocks.borrow_mut().insert(e.cpu, self.time(e)),
+                false => self.clocks.borrow_mut().remove(&e.cpu),
+            };
         }
         self.sync(s, 0);
     }
@@ -135,13 +144,16 @@ impl Script {
     /// Gives the class what the core knows in the events from `from` to the next op or kfunc.
     pub fn sync(&self, s: &mut Sched, from: usize) {
         self.let_others(s, from);
+        let called = |e: &Event| e.name.starts_with("op_") || e.name.starts_with("k_");
+        let last = (from + 1..).find(|&k| self.at(k).is_none_or(called)).unwrap_or(from);
+        self.apply(s, from, last);
+    }
+
+    /// Gives the class what the core knows in the events `from..=last`.
+    fn apply(&self, s: &mut Sched, from: usize, last: usize) {
         let mut clocked = Vec::new();
-        for k in from.. {
-            let Some(e) = self.at(k) else { break };
+        for e in (from..=last).map_while(|k| self.at(k)) {
             env::apply(s, e, |pid| self.task(pid), &mut clocked);
-            if k > from && (e.name.starts_with("op_") || e.name.starts_with("k_")) {
-                break;
-            }
         }
     }
 
@@ -149,19 +161,47 @@ impl Script {
     fn let_others(&self, s: &mut Sched, from: usize) {
         let body = self.body.borrow().clone();
         let Some(driver) = self.driver.upgrade().filter(|_| from > 0 && from < body.len()) else { return };
-        let called = |i: &usize| self.is_call(*i);
-        let end = body[from + 1..].iter().position(called).map_or(body.len(), |n| from + 2 + n);
-        let Some(until) = item::meeting(&self.rec, &body[from..end]) else { return };
-        if let Some(cpu) = item::left(&self.rec, &body[from..end], until) {
+        let part = &body[from..item::part_end(&self.rec, &body, from)];
+        let Some(until) = item::meeting(&self.rec, part) else { return };
+        if let Some(cpu) = item::left(&self.rec, part, until) {
             let rq = &mut s.rqs[cpu as usize];
             rq.curr = rq.idle;
         }
         driver.let_others(s, until);
     }
 
-    fn is_call(&self, i: usize) -> bool {
-        let name = &self.rec.events[i].name;
-        name.starts_with("op_") || name.starts_with("k_")
+    /// What a running program reads and writes other CPUs' programs see: they go on to where its `k`-th event is.
+    pub fn meet_program(&self, s: &mut Sched, k: usize) {
+        let at = self.body.borrow().get(k).copied();
+        if let (Some(at), Some(_), Some(driver)) = (at, self.clock, self.driver.upgrade()) {
+            driver.let_others(s, at);
+        }
+    }
+
+    /// The entry under way has let go of its runqueue's lock: the other CPUs go on to where they see what it does next.
+    pub fn pause(&self, s: &mut Sched, at: Pause) {
+        let next = |wanted: &dyn Fn(&Event) -> bool| {
+            (self.pos.get()..).map_while(|k| self.at(k).map(|e| (k, e))).find(|(_, e)| wanted(e))
+        };
+        match at {
+            Pause::Consume => {
+                if let Some((k, _)) = next(&|e| e.name == "consume") {
+                    self.let_others(s, k);
+                }
+            }
+            Pause::Transfer(p) => {
+                let pid = Some(s.tasks[p].ts.pid().get(&*s.mem));
+                let Some((k, e)) = next(&|e| e.name == "ins" && e.pid() == pid) else { return };
+                let begun =
+                    (self.pos.get()..k).rev().find(|&j| self.at(j).is_some_and(|e| e.name == "to_local"));
+                let until = self.body.borrow()[k];
+                if let Some(driver) = self.driver.upgrade() {
+                    driver.let_others(s, until);
+                }
+                s.now = self.time(e);
+                self.apply(s, begun.unwrap_or(k), k);
+            }
+        }
     }
 
     pub fn note(&self, s: &Sched, kind: &str, what: String) {
@@ -177,6 +217,7 @@ impl Script {
         let found = (self.pos.get()..).map_while(|k| self.at(k).map(|e| (k, e))).find(|(_, e)| matches(e));
         let (k, event) = found?;
         self.pos.set(k + 1);
+        self.meet_program(s, k);
         self.sync(s, k);
         s.now = self.time(event);
         Some(event)

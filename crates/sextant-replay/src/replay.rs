@@ -92,7 +92,10 @@ fn run(rec: Recording, object: Option<&[u8]>) -> Result<Report, ReplayError> {
     };
     let mut s = Sched::new(cfg, mem);
     s.replay_begin();
-    let items = item::items(&rec);
+    let mut items = item::items(&rec);
+    if loaded.is_some() {
+        item::join_callbacks(&rec, &mut items);
+    }
     let r = Rc::new_cyclic(|this: &Weak<Replay>| {
         let clock = loaded.is_some().then_some(rec.clock_lag);
         let script = Rc::new(Script::new(rec.clone(), this.clone(), clock));
@@ -118,6 +121,8 @@ fn run(rec: Recording, object: Option<&[u8]>) -> Result<Report, ReplayError> {
             report: RefCell::default(),
         }
     });
+    let script = r.script.clone();
+    s.replay_pause = Some(Rc::new(move |s, at| script.pause(s, at)));
     r.make_cgroups(&mut s);
     r.run(&mut s);
     Ok(r.report.take())
@@ -230,6 +235,11 @@ impl Replay {
     /// Takes the next call by no op on a CPU, if it is soon and `wanted`.
     pub fn take_call(&self, cpu: u32, wanted: impl Fn(&Event) -> bool) -> Option<Item> {
         self.queue.borrow_mut().take_next_call(&self.rec, cpu, wanted)
+    }
+
+    /// Where the callback that runs on a CPU makes its next call.
+    pub fn next_call_at(&self, cpu: u32) -> Option<usize> {
+        self.queue.borrow().next_call_at(&self.rec, cpu)
     }
 
     fn record(&self, item: &Item, diff: Diff, theirs: Vec<Token>, lines: Vec<usize>, ours: Vec<Token>) {

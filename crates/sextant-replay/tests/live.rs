@@ -52,14 +52,15 @@ macro_rules! recordings {
 
 recordings! {
     central_1 "central-1" 0,
-    central_2 "central-2" 13,
+    central_2 "central-2" 7,
+    central_4 "central-4" 57,
     cpu0_1 "cpu0-1" 0,
     cpu0_2 "cpu0-2" 0,
     fifo_1 "fifo-1" 0,
     fifo_2 "fifo-2" 0,
     fifo_4 "fifo-4" 19,
     flatcg_1 "flatcg-1" 0,
-    flatcg_2 "flatcg-2" 15,
+    flatcg_2 "flatcg-2" 13,
     simple_1 "simple-1" 0,
     simple_2 "simple-2" 0,
     simple_4 "simple-4" 35,

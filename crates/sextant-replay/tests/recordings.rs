@@ -39,6 +39,7 @@ macro_rules! recordings {
 recordings! {
     central_1 "central-1" 0,
     central_2 "central-2" 7,
+    central_4 "central-4" 22,
     cpu0_1 "cpu0-1" 0,
     cpu0_2 "cpu0-2" 0,
     fifo_1 "fifo-1" 0,

@@ -3,6 +3,8 @@
 //! Off unless somebody sets `Sched::probes`; then each entry carries the number of events emitted before it, which orders
 //! probes and events among each other. `sextant-replay` compares them with recorded decisions.
 
+use std::rc::Rc;
+
 use sextant_abi::CpuId;
 
 use crate::sched::Sched;
@@ -79,7 +81,27 @@ pub enum Probe {
     Reenq(u64, u64),
 }
 
+/// A point inside an entry where the kernel has let go of its runqueue's lock, so that entries of other CPUs come in between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pause {
+    /// Before a task that was inserted by ops.dispatch, or whose direct dispatch was deferred, goes to its DSQ.
+    Transfer(TaskId),
+    /// Before a DSQ is looked through for a task to run.
+    Consume,
+}
+
+/// Who lets the other CPUs go on at such a point.
+pub type PauseFn = Rc<dyn Fn(&mut Sched, Pause)>;
+
 impl Sched {
+    /// Lets the other CPUs go on, in a replay. Elsewhere an entry is atomic.
+    #[inline]
+    pub(crate) fn pause(&mut self, at: Pause) {
+        if let Some(f) = self.replay_pause.clone() {
+            f(self, at);
+        }
+    }
+
     /// Records a probe if probing.
     #[inline]
     pub(crate) fn probe(&mut self, probe: Probe) {

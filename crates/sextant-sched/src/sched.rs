@@ -9,7 +9,7 @@ use crate::core::RootCgroup;
 use crate::deadline::Server;
 use crate::event::Event;
 use crate::ext::Ext;
-use crate::probe::Probe;
+use crate::probe::{PauseFn, Probe};
 use crate::rq::Rq;
 use crate::task::{TaskId, TaskTable};
 use crate::topology::Topology;
@@ -154,6 +154,8 @@ pub struct Sched {
     pub events: Vec<(Ns, CpuId, Event)>,
     /// Probes with the number of events before each; None: not probing.
     pub probes: Option<Vec<(usize, Probe)>>,
+    /// What happens where an entry of the kernel is not atomic; only a replay sets it.
+    pub replay_pause: Option<PauseFn>,
 }
 
 impl Sched {

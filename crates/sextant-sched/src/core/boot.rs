@@ -79,6 +79,7 @@ impl Sched {
             requests: Vec::new(),
             events: Vec::new(),
             probes: None,
+            replay_pause: None,
         };
         for cpu in (0..nr_cpus).map(CpuId) {
             s.init_rq(cpu);

@@ -11,7 +11,7 @@ use super::entity::{DsqIdx, OpsState, Verdict};
 use super::events::EventId;
 use super::rq::{DspEntry, RqFlags};
 use crate::ops::Op;
-use crate::probe::Probe;
+use crate::probe::{Pause, Probe};
 use crate::sched::Sched;
 use crate::task::{Class, TaskId};
 
@@ -118,6 +118,7 @@ impl Sched {
 
     /// `scx_consume_dispatch_q`: the first task of `dsq` that can run on `cpu` goes to its local DSQ.
     pub(crate) fn consume_dispatch_q(&mut self, cpu: CpuId, dsq: DsqIdx, enq_flags: u64) -> bool {
+        self.pause(Pause::Consume);
         self.probe(Probe::Consume { dsq: self.ext.dsqs[dsq].id.0 });
         let taken = self.consume_first_usable(cpu, dsq, enq_flags);
         self.probe(Probe::ConsumeRet(taken));
@@ -235,6 +236,7 @@ impl Sched {
     pub(crate) fn flush_dispatch_buf(&mut self, rq: CpuId) {
         let mut i = 0;
         while let Some(&entry) = self.dsp_ctx().buf.get(i) {
+            self.pause(Pause::Transfer(entry.task));
             self.finish_dispatch(rq, entry);
             i += 1;
         }

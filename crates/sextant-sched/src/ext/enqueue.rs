@@ -17,7 +17,7 @@ use super::rq::{DdspSubject, RqFlags};
 use crate::core::flags::*;
 use crate::deadline::Server;
 use crate::ops::Op;
-use crate::probe::Probe;
+use crate::probe::{Pause, Probe};
 use crate::sched::Sched;
 use crate::task::{OnRq, TaskId, TaskTable};
 
@@ -245,6 +245,10 @@ impl Sched {
     /// `run_deferred`: direct dispatches to other CPUs' local DSQs, then reenqueues.
     pub(crate) fn run_deferred(&mut self, cpu: CpuId) {
         while let Some(&p) = self.rqs[cpu.idx()].ext.ddsp_deferred_locals.first() {
+            self.pause(Pause::Transfer(p));
+            if self.rqs[cpu.idx()].ext.ddsp_deferred_locals.first() != Some(&p) {
+                continue; // a dequeue on another CPU took it off the list
+            }
             self.rqs[cpu.idx()].ext.ddsp_deferred_locals.remove(0);
             let v = self.tasks[p].ext.ddsp;
             self.tasks[p].ext.deferred = false;
