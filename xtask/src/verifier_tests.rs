@@ -1,14 +1,17 @@
-//! The kernel's verifier tests against ours: compiles tools/testing/selftests/bpf/progs/verifier_*.c as its Makefile does for
-//! `test_progs-cpuv4`, and lets `sextant-judge` load them and write the numbers.
+//! The kernel's verifier tests against ours: compiles those files of tools/testing/selftests/bpf/progs that say of a program whether
+//! Linux accepts it (`__success`, `__failure`) as the Makefile does for `test_progs-cpuv4`, and lets `sextant-judge` load them and write
+//! the numbers.
 //!
 //! ```text
 //! target/verifier-tests/
 //!   include/vmlinux.h   that of target/kernel-examples, and prototypes of the kfuncs, which an older bpftool leaves out
-//!   verifier_*.o
+//!   *.o                 one for each annotated file
+//!   btf/                the objects whose BTF a test takes for the kernel's (`__btf_path`)
 //!   FAILED              what did not compile, and why: a line each
 //!   STAMP               what all this was made from; unchanged means up to date
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +25,7 @@ use sextant_bpf::btf::{Btf, Kind, TypeId};
 use crate::{Done, bpf_clang, kernel_examples, workspace};
 
 /// Raised when the recipe changes, so that old objects are not taken for new ones.
-const RECIPE: u32 = 1;
+const RECIPE: u32 = 3;
 const PROGS: &str = "tools/testing/selftests/bpf/progs";
 
 /// Makes target/verifier-tests where it is not up to date, and judges.
@@ -74,18 +77,18 @@ fn vmlinux_h(examples: &Path) -> Result<String> {
 /// Compiles all of them, on all CPUs; a line for each that fails.
 fn compile(examples: &Path, dir: &Path) -> Result<String> {
     let source = examples.join("source");
-    let mut names: Vec<String> = fs::read_dir(source.join(PROGS))?
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.strip_suffix(".c")?.to_owned()))
-        .filter(|name| name.starts_with("verifier_"))
-        .collect();
-    names.sort();
-    eprintln!("compiling {} objects with {}", names.len(), bpf_clang::version()?);
+    let progs = source.join(PROGS);
+    let (names, btfs) = annotated(&progs)?;
+    fs::create_dir_all(dir.join("btf"))?;
+    let mut jobs: Vec<(String, PathBuf)> =
+        names.into_iter().map(|name| (name.clone(), dir.join(format!("{name}.o")))).collect();
+    jobs.extend(btfs.into_iter().map(|name| (name.clone(), dir.join(format!("btf/{name}.bpf.o")))));
+    eprintln!("compiling {} objects with {}", jobs.len(), bpf_clang::version()?);
     let flags = flags(examples, dir, &source)?;
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
-        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (from, to) = (source.join(PROGS).join(format!("{name}.c")), dir.join(format!("{name}.o")));
-            if let Err(error) = bpf_clang::compile(dir, &flags, &from, &to) {
+        while let Some((name, to)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = bpf_clang::compile(dir, &flags, &progs.join(format!("{name}.c")), to) {
                 let text = format!("{error:#}");
                 let why = text.lines().find(|line| line.contains("error:")).unwrap_or(&text);
                 let why = why.rsplit("error:").next().unwrap_or(why).trim();
@@ -98,6 +101,24 @@ fn compile(examples: &Path, dir: &Path) -> Result<String> {
     let mut failed = failed.into_inner().expect("no thread panics with it");
     failed.sort();
     Ok(failed.concat())
+}
+
+/// The files that say of a program what Linux answers, without their `.c`; and those whose BTF they name; both sorted.
+fn annotated(progs: &Path) -> Result<(BTreeSet<String>, BTreeSet<String>)> {
+    let (mut names, mut btfs) = (BTreeSet::new(), BTreeSet::new());
+    for entry in fs::read_dir(progs).with_context(|| format!("cannot read {}", progs.display()))? {
+        let path = entry?.path();
+        if path.extension().is_none_or(|ext| ext != "c") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        if ["__success", "__failure"].iter().any(|mark| text.contains(mark)) {
+            names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+            let paths = text.split("__btf_path(\"").skip(1).filter_map(|rest| rest.split_once(".bpf.o\""));
+            btfs.extend(paths.map(|(name, _)| name.to_owned()));
+        }
+    }
+    Ok((names, btfs))
 }
 
 /// BPF_CFLAGS of the Makefile, with -mcpu=v4 as `test_progs-cpuv4` has it.
@@ -126,6 +147,7 @@ fn judge(examples: &Path, dir: &Path, source: &str, check: bool, only: Option<&s
     command.arg("--manifest-path").arg(workspace::root().join("Cargo.toml"));
     command.arg("--").arg("--btf").arg(examples.join("vmlinux.btf"));
     command.args(["--kernel", source]).arg("--failed").arg(dir.join("FAILED"));
+    command.arg("--btf-dir").arg(dir.join("btf"));
     match only {
         Some(only) => command.args(["--verbose", "--only", only]),
         None => command.arg("--report").arg(workspace::root().join("docs/parity/verifier.md")),

@@ -20,6 +20,8 @@ pub struct Test {
     pub foreign: bool,
     /// Text of the translated or compiled program is expected too.
     pub code: bool,
+    /// The file whose BTF stands for the kernel's in CO-RE relocations (`__btf_path`).
+    pub btf_path: Option<String>,
 }
 
 /// The annotated programs of an object, in order of their ids; a program with only unprivileged expectations is none.
@@ -51,6 +53,7 @@ fn test(btf: &Btf, func: TypeId) -> Option<Test> {
         messages: all("test_expect_msg").map(str::to_owned).collect(),
         flags: all("test_prog_flags").map(flag).fold(0, |all, one| all | one),
         foreign: has("load_mode=no_jited") || archs.peek().is_some() && !archs.any(|arch| arch == ARCH),
+        btf_path: all("test_btf_path").next_back().map(str::to_owned),
         code: all("test_expect_xlated").next().is_some() || all("test_jited").next().is_some(),
     })
 }

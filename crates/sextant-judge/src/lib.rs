@@ -1,6 +1,6 @@
-//! The kernel's own verifier tests (tools/testing/selftests/bpf/progs/verifier_*.c) as the judge of our verifier.
+//! The kernel's own verifier tests (the annotated files of tools/testing/selftests/bpf/progs) as the judge of our verifier.
 //!
-//! [`annotation`] reads what a test expects, [`load`] brings its programs through libbpf to the verifier, [`scope`] says from the program
+//! [`annotation`] reads what a test expects, [`load`] brings its programs through libbpf to the verifier, [`scope`] and [`bound`] say from the program
 //! alone whether a test asks for something that Sextant does not claim, [`reason`] compares the kernel's words with ours, [`report`]
 //! writes docs/parity/verifier.md. `cargo xtask verifier-tests` compiles the tests and runs the program of this crate.
 //!
@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod annotation;
+pub mod bound;
 pub mod load;
 pub mod reason;
 pub mod report;

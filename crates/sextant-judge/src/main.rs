@@ -30,6 +30,9 @@ struct Args {
     /// Tests that did not compile: a line each, for the report
     #[arg(long)]
     failed: Option<PathBuf>,
+    /// The files that tests name as their kernel's BTF are here
+    #[arg(long)]
+    btf_dir: Option<PathBuf>,
     /// Write the numbers into this file
     #[arg(long)]
     report: Option<PathBuf>,
@@ -61,10 +64,11 @@ fn run(args: &Args) -> Result<()> {
     let bytes = fs::read(&args.btf).with_context(|| format!("cannot read {}", args.btf.display()))?;
     let real = Btf::parse(&bytes).context("the kernel's BTF")?;
     let vmlinux = Rc::new(Vmlinux::build(&|_| true).with_types_of(&real)?);
+    let btfs = args.btf_dir.as_deref().map(btfs).transpose()?.unwrap_or_default();
     let mut files = BTreeMap::new();
     for path in &args.objects {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let tally = file(args, path, &name, &vmlinux).with_context(|| name.clone())?;
+        let tally = file(args, path, &name, &vmlinux, &btfs).with_context(|| name.clone())?;
         files.insert(name, tally);
     }
     let failed = match &args.failed {
@@ -82,13 +86,30 @@ fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn file(args: &Args, path: &Path, name: &str, vmlinux: &Rc<Vmlinux>) -> Result<Tally> {
+/// The files of a directory, by name.
+fn btfs(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let read = |entry: std::io::Result<fs::DirEntry>| {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?))
+    };
+    entries.map(read).collect()
+}
+
+fn file(
+    args: &Args,
+    path: &Path,
+    name: &str,
+    vmlinux: &Rc<Vmlinux>,
+    btfs: &BTreeMap<String, Vec<u8>>,
+) -> Result<Tally> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut tally = Tally::default();
     if args.only.as_ref().is_some_and(|only| !only.split('/').next().is_some_and(|f| name.contains(f))) {
         return Ok(tally);
     }
-    for tried in load::object(&bytes, vmlinux)? {
+    for tried in load::object(&bytes, vmlinux, btfs)? {
         let (result, words) = report::result(&tried);
         let full = format!("{name}/{}", tried.test.name);
         if args.only.as_ref().is_some_and(|only| !full.contains(only)) {

@@ -15,6 +15,9 @@ use crate::annotation::Test;
 /// Highest number of a helper in the 7.3 kernel.
 const HELPERS: u32 = 211;
 
+/// libbpf writes a call of this helper over an instruction whose CO-RE relocation finds nothing.
+const POISON: i32 = 0xbad_2310;
+
 /// Why a test does not count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Beyond {
@@ -26,11 +29,25 @@ pub enum Beyond {
     Helper,
     /// It is for another architecture, or for a kernel without a JIT.
     Arch,
+    /// It is bound to a struct_ops type, function or tracepoint of a kernel module.
+    Module,
+    /// Its section, or one of its object, is of a libbpf after the one that Sextant is built with.
+    Loader,
+    /// It needs a field of a kernel type that we describe without it.
+    Field,
 }
 
 impl Beyond {
     /// All.
-    pub const ALL: [Beyond; 4] = [Beyond::Context, Beyond::Kfunc, Beyond::Helper, Beyond::Arch];
+    pub const ALL: [Beyond; 7] = [
+        Beyond::Context,
+        Beyond::Kfunc,
+        Beyond::Helper,
+        Beyond::Arch,
+        Beyond::Module,
+        Beyond::Loader,
+        Beyond::Field,
+    ];
 }
 
 impl fmt::Display for Beyond {
@@ -40,14 +57,20 @@ impl fmt::Display for Beyond {
             Beyond::Kfunc => "kfunc",
             Beyond::Helper => "helper",
             Beyond::Arch => "arch",
+            Beyond::Module => "module",
+            Beyond::Loader => "loader",
+            Beyond::Field => "field",
         })
     }
 }
 
-/// Why the test does not count, if it does not.
-pub fn beyond(test: &Test, judged: Option<&Judged>) -> Option<Beyond> {
+/// Why the test does not count, if it does not. `unbound`: what its object says, see [`crate::bound`].
+pub fn beyond(test: &Test, judged: Option<&Judged>, unbound: Option<Beyond>) -> Option<Beyond> {
     if test.foreign {
         return Some(Beyond::Arch);
+    }
+    if unbound.is_some() {
+        return unbound;
     }
     let judged = judged?;
     let insns = &judged.image.insns;
@@ -57,6 +80,9 @@ pub fn beyond(test: &Test, judged: Option<&Judged>) -> Option<Beyond> {
     }
     if insns.iter().any(lacks_helper) {
         return Some(Beyond::Helper);
+    }
+    if insns.iter().any(|insn| callee(insn) == Some(Callee::Helper) && insn.imm == POISON) {
+        return Some(Beyond::Field);
     }
     let ours = matches!(judged.prog_type, ProgType::STRUCT_OPS | ProgType::SYSCALL | ProgType::TRACING)
         || Hook::of(judged.prog_type.0).describes_context();

@@ -88,6 +88,8 @@ pub struct Kernel {
     panic: RefCell<Option<Box<dyn Any + Send>>>,
     notes: RefCell<Vec<String>>,
     calls: RefCell<Vec<(u32, i32)>>,
+    /// Files of the emulated machine beside its own, by path.
+    files: RefCell<BTreeMap<String, Vec<u8>>>,
 }
 
 thread_local! {
@@ -135,6 +137,7 @@ impl Kernel {
             panic: RefCell::default(),
             notes: RefCell::default(),
             calls: RefCell::default(),
+            files: RefCell::default(),
         })
     }
 
@@ -191,8 +194,13 @@ impl Kernel {
             "/sys/devices/system/cpu/possible"
             | "/sys/devices/system/cpu/present"
             | "/sys/devices/system/cpu/online" => Some(self.cpu_list().into_bytes()),
-            _ => None,
+            _ => self.files.borrow().get(path).cloned(),
         }
+    }
+
+    /// Puts a file where libbpf may open it, such as another kernel's BTF (`btf_custom_path`).
+    pub fn add_file(&self, path: &str, content: Vec<u8>) {
+        self.files.borrow_mut().insert(path.to_owned(), content);
     }
 
     fn kallsyms(&self) -> String {
