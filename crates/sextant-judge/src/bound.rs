@@ -50,9 +50,9 @@ pub fn unbound(elf: &File<'_>, btf: &Btf, kernel: &Btf) -> BTreeMap<String, Beyo
 }
 
 fn lacks_target(section: &str, kernel: &Btf) -> bool {
-    let target = TARGETS.iter().find_map(|(prefix, before, kind)| {
-        Some((section.strip_prefix(prefix)?, *before, *kind))
-    });
+    let target = TARGETS
+        .iter()
+        .find_map(|(prefix, before, kind)| Some((section.strip_prefix(prefix)?, *before, *kind)));
     target.is_some_and(|(name, before, kind)| kernel.find(&format!("{before}{name}"), kind).is_none())
 }
 
@@ -69,7 +69,9 @@ fn struct_ops(elf: &File<'_>, btf: &Btf, kernel: &Btf) -> BTreeMap<String, bool>
         for (at, reloc) in section.relocations() {
             let RelocationTarget::Symbol(symbol) = reloc.target() else { continue };
             let Ok(prog) = elf.symbol_by_index(symbol).and_then(|s| s.name()) else { continue };
-            let var = vars.iter().find(|v| (v.offset.into()..u64::from(v.offset) + u64::from(v.size)).contains(&at));
+            let var = vars
+                .iter()
+                .find(|v| (v.offset.into()..u64::from(v.offset) + u64::from(v.size)).contains(&at));
             let Some(Kind::Var { ty, .. }) = var.map(|v| btf.kind(v.var)) else { continue };
             // A flavor: the kernel's name ends at three underscores.
             let ty = btf.resolve(*ty).map(|ty| btf.name(ty).split("___").next().unwrap_or_default());

@@ -33,11 +33,7 @@ pub struct Tried {
 ///
 /// # Errors
 /// When the object or its BTF cannot be read.
-pub fn object(
-    bytes: &[u8],
-    vmlinux: &Rc<Vmlinux>,
-    btfs: &BTreeMap<String, Vec<u8>>,
-) -> Result<Vec<Tried>> {
+pub fn object(bytes: &[u8], vmlinux: &Rc<Vmlinux>, btfs: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Tried>> {
     let mut bytes = bytes.to_vec();
     let elf = object::File::parse(&*bytes).context("no ELF file")?;
     let section = elf.section_by_name(".BTF").context("no .BTF")?;
