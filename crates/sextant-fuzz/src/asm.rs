@@ -29,6 +29,8 @@ pub enum Note {
     Map(u32),
     /// The first instruction of a callback.
     Form(Form),
+    /// Accesses a field of a kernel type, `type.path`, whose place is another one in a real kernel.
+    Field(&'static str),
 }
 
 /// Ways in which a function of the program is called back.
@@ -274,6 +276,8 @@ pub struct Linked {
     pub relocs: Vec<(u32, Reloc)>,
     /// By slot.
     pub notes: Vec<(usize, Note)>,
+    /// The first slot of each function, in order; the program itself is the first.
+    pub funcs: Vec<usize>,
 }
 
 /// Puts functions behind each other and resolves what refers to places.
@@ -284,7 +288,7 @@ pub fn link(funcs: Vec<Asm>) -> Linked {
         starts.push(len);
         len += func.insns.len();
     }
-    let mut out = Linked::default();
+    let mut out = Linked { funcs: starts.clone(), ..Linked::default() };
     for (func, &start) in funcs.into_iter().zip(&starts) {
         let Asm { mut insns, mut relocs, labels, jumps, calls, notes } = func;
         for (at, label) in jumps {

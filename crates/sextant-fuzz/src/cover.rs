@@ -86,6 +86,7 @@ impl Cover {
             match note {
                 Note::Map(map_type) => *self.maps.entry(*map_type).or_default() += times(*slot),
                 Note::Form(form) => *self.forms.entry(*form).or_default() += times(*slot),
+                Note::Field(_) => {}
             }
         }
     }

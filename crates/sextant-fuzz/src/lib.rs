@@ -12,12 +12,14 @@
 
 pub mod asm;
 pub mod cover;
+pub mod export;
 pub mod host;
 pub mod piece;
 pub mod rng;
 pub mod run;
 pub mod shrink;
 pub mod target;
+mod types;
 pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

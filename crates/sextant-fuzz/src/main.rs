@@ -1,5 +1,6 @@
 //! `sextant-fuzz [--programs N] [--hours H] [--seed S] [--show]`: random programs until one breaks a rule. `cargo xtask fuzz` builds
-//! and runs it. `sextant-fuzz --corpus DIR` writes the good inputs of the targets for cargo-fuzz.
+//! and runs it. `sextant-fuzz --export FILE --btf BTF` writes the programs for a real kernel and prints our verdicts
+//! (`cargo xtask kernel-verdicts`). `sextant-fuzz --corpus DIR` writes the good inputs of the targets for cargo-fuzz.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -13,10 +14,13 @@ struct Args {
     time: Option<Duration>,
     show: bool,
     corpus: Option<String>,
+    export: Option<String>,
+    btf: Option<String>,
 }
 
 fn args() -> Result<Args, String> {
-    let mut out = Args { seed: 1, programs: None, time: None, show: false, corpus: None };
+    let mut out =
+        Args { seed: 1, programs: None, time: None, show: false, corpus: None, export: None, btf: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -32,6 +36,8 @@ fn args() -> Result<Args, String> {
             }
             "--show" => out.show = true,
             "--corpus" => out.corpus = Some(value()?),
+            "--export" => out.export = Some(value()?),
+            "--btf" => out.btf = Some(value()?),
             _ => return Err(format!("unknown argument {arg}")),
         }
     }
@@ -53,6 +59,18 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("sextant-fuzz: {dir}: {error}");
+                ExitCode::from(2)
+            }
+        };
+    }
+    if let Some(file) = &args.export {
+        return match export(file, &args) {
+            Ok(verdicts) => {
+                print!("{verdicts}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("sextant-fuzz: {file}: {error}");
                 ExitCode::from(2)
             }
         };
@@ -86,6 +104,18 @@ fn show(seed: u64) {
         Ok(accepted) => println!("accepted: {} instructions processed", accepted.insns_processed),
         Err(rejection) => println!("refused: {rejection}"),
     }
+}
+
+/// Writes the programs for the kernel of a BTF; our verdicts.
+fn export(file: &str, args: &Args) -> Result<String, String> {
+    let path = args.btf.as_ref().ok_or("--export needs --btf")?;
+    let bytes = std::fs::read(path).map_err(|e| format!("{path}: {e}"))?;
+    let kernel = sextant_bpf::btf::Btf::parse(&bytes).map_err(|e| format!("{path}: {e}"))?;
+    let programs = args.programs.unwrap_or(FULL);
+    let made = sextant_fuzz::export::export(args.seed, programs, &kernel);
+    let (bytes, verdicts) = made.map_err(|missing| format!("{path} has no {}", missing.0))?;
+    std::fs::write(file, bytes).map_err(|e| e.to_string())?;
+    Ok(verdicts)
 }
 
 /// Good inputs as files, a directory for each target.

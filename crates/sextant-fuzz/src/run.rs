@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use sextant_abi::{Mem, ProgramImage, Reloc};
-use sextant_verifier::{Accepted, Program, Rejection, verify};
+use sextant_verifier::{Accepted, ProgKind, Program, Rejection, verify};
 use sextant_vm::map::BPF_MAP_TYPE_ARENA;
 use sextant_vm::region::Zone;
 use sextant_vm::{Engine, MapId, ProgId, Run, Trap, TrapKind, Vm};
@@ -78,19 +78,20 @@ pub fn judge(draft: &Draft, world: &World) -> Result<Accepted, Rejection> {
         relocs.any(|reloc| matches!(reloc, Reloc::Map(own) | Reloc::MapValue(own, _) if own == id))
     };
     let maps: Vec<_> = world.maps.iter().filter(|map| named(map.id)).cloned().collect();
+    let func_info = world.func_info(draft);
     verify(&Program {
         name: "fuzz",
         insns: &draft.code.insns,
         relocs: &draft.code.relocs,
         kind: draft.kind,
-        sleepable: false,
+        sleepable: draft.kind == ProgKind::Syscall,
         state_freq: draft.state_freq,
         strict_alignment: false,
         maps: &maps,
         read_only: &|map, off, size| world.read_only(map, off, size),
         btf: Some(&world.btf),
         kernel_btf: Some(&world.kernel_btf),
-        func_info: &[],
+        func_info: &func_info,
         line_info: &[],
     })
 }
@@ -180,7 +181,7 @@ impl Machine {
         made.vm.set_insn_budget(BUDGET);
         let prog = made.vm.prog_add(image.clone());
         let kernel = Kernel::new(made.task, made.cgroup);
-        let syscall = draft.kind == sextant_verifier::ProgKind::Syscall;
+        let syscall = draft.kind == ProgKind::Syscall;
         Machine { vm: made.vm, kernel, prog, syscall, rng }
     }
 

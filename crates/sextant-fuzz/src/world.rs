@@ -5,12 +5,15 @@ use sextant_abi::image::LocalType;
 use sextant_abi::tables::bpf::*;
 use sextant_abi::types::{Cgroup, Rq, TaskStruct};
 use sextant_abi::{Mem, ObjKind};
-use sextant_bpf::btf::{Btf, Builder, IntEncoding, Kind, Member, SecVar, TypeId};
+use sextant_bpf::btf::ext::FuncInfo;
+use sextant_bpf::btf::{Btf, Builder, Kind, SecVar, TypeId};
 use sextant_verifier::program::{Field, FieldKind};
 use sextant_verifier::{MapDesc, SpecialFields};
 use sextant_vm::{Engine, Errno, MapId, MapSpec, SpecialField, Vm, VmConfig};
 
+use crate::piece::Draft;
 use crate::rng::Rng;
+use crate::types::{Own, own_types};
 
 /// CPUs of the machine.
 pub const CPUS: u32 = 3;
@@ -109,8 +112,8 @@ pub const NODE_TREE: i32 = 8;
 /// The list node.
 pub const NODE_LIST: i32 = 40;
 /// The reference count.
-const NODE_REF: u32 = 64;
-const NODE_SIZE: u32 = 72;
+pub(crate) const NODE_REF: u32 = 64;
+pub(crate) const NODE_SIZE: u32 = 72;
 
 /// Strings of the read-only map.
 pub const RODATA: [(u32, &str); 5] =
@@ -167,6 +170,10 @@ pub struct World {
     pub node: TypeId,
     /// A struct of two numbers.
     pub plain: TypeId,
+    /// A function of the program, for `func_info`.
+    pub func: TypeId,
+    /// Type of a key, and of a value by the order of the maps, where bpf(2) must be told.
+    pub(crate) values: (TypeId, Vec<Option<TypeId>>),
     /// For the verifier.
     pub maps: Vec<MapDesc<'static>>,
     rodata: Vec<u8>,
@@ -175,7 +182,7 @@ pub struct World {
 impl World {
     /// Makes it.
     pub fn new() -> World {
-        let (btf, node, plain) = own_types();
+        let Own { btf, node, plain, func, values } = own_types();
         let (kernel_btf, percpu_var) = kernel_types();
         let mut rodata = vec![0; Of::Rodata.value() as usize];
         for (at, text) in RODATA {
@@ -183,7 +190,7 @@ impl World {
         }
         rodata[80..96].copy_from_slice(&[7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8]);
         let maps = MAPS.iter().map(|row| desc(row, node, plain)).collect();
-        World { btf, kernel_btf, percpu_var, node, plain, maps, rodata }
+        World { btf, kernel_btf, percpu_var, node, plain, func, values, maps, rodata }
     }
 
     /// Frozen read-only memory.
@@ -195,6 +202,21 @@ impl World {
         let mut wide = [0; 8];
         wide.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(u64::from_le_bytes(wide))
+    }
+
+    /// The functions of a program, as BPF_PROG_LOAD is told of them.
+    pub fn func_info(&self, draft: &Draft) -> Vec<FuncInfo> {
+        draft.code.funcs.iter().map(|&at| FuncInfo { insn_off: at as u32, ty: self.func }).collect()
+    }
+
+    /// The bytes of the read-only map.
+    pub(crate) fn rodata(&self) -> &[u8] {
+        &self.rodata
+    }
+
+    /// What bpf(2) is told of each map, in the order of creation.
+    pub(crate) fn specs(&self) -> Vec<MapSpec> {
+        MAPS.iter().map(spec).collect()
     }
 
     /// Types that programs allocate.
@@ -279,43 +301,6 @@ fn spec(row: &Row) -> MapSpec {
         inner: matches!(row.of, Of::ArrayOfMaps | Of::HashOfMaps).then_some(MapId(Of::Inner.id())),
         has_value_btf: true,
     }
-}
-
-/// A struct with 8-byte and special members, by offset.
-fn own_types() -> (Btf, TypeId, TypeId) {
-    let mut b = Builder::new();
-    let encoding = IntEncoding::UNSIGNED;
-    let u64_ = b.add("long long", Kind::Int { size: 8, encoding, offset: 0, bits: 64 });
-    let opaque = |b: &mut Builder, name: &str, size: u32| {
-        let member = b.str("opaque");
-        let members = vec![Member { name: member, ty: u64_, bit_offset: 0, bits: 0 }];
-        b.add(name, Kind::Struct { union: false, size, members })
-    };
-    let tree = opaque(&mut b, "bpf_rb_node", 32);
-    let list = opaque(&mut b, "bpf_list_node", 24);
-    let u32_ = b.add("int", Kind::Int { size: 4, encoding, offset: 0, bits: 32 });
-    let member = b.str("opaque");
-    let members = vec![Member { name: member, ty: u32_, bit_offset: 0, bits: 0 }];
-    let count = b.add("bpf_refcount", Kind::Struct { union: false, size: 4, members });
-    let mut structure = |name: &str, size: u32, parts: &[(&str, TypeId, u32)]| {
-        let members = parts
-            .iter()
-            .map(|&(name, ty, at)| Member { name: b.str(name), ty, bit_offset: at * 8, bits: 0 })
-            .collect();
-        b.add(name, Kind::Struct { union: false, size, members })
-    };
-    let node = structure(
-        "node",
-        NODE_SIZE,
-        &[
-            ("key", u64_, 0),
-            ("tree", tree, NODE_TREE as u32),
-            ("list", list, NODE_LIST as u32),
-            ("refs", count, NODE_REF),
-        ],
-    );
-    let plain = structure("plain", 16, &[("a", u64_, 0), ("b", u64_, 8)]);
-    (b.finish().expect("BTF of our own is well-formed"), node, plain)
 }
 
 fn kernel_types() -> (Btf, u32) {

@@ -1,11 +1,11 @@
 //! Accesses: in map values, on the stack, in the task; at fixed places and at indices bounded in every way that compilers bound.
 
 use sextant_abi::tables::KfuncId;
-use sextant_abi::types::TaskStruct;
+use sextant_abi::types::{SignalStruct, TaskStruct};
 use sextant_bpf::opcode::{Alu, AtomicOp, Cond, Size};
 
 use super::{Gen, INDEX, SPILL};
-use crate::asm::{Label, Src};
+use crate::asm::{Label, Note, Src};
 use crate::world::Of;
 
 const ATOMICS: [AtomicOp; 6] =
@@ -35,7 +35,7 @@ impl Gen<'_> {
         match self.rng.below(10) {
             0..=3 => {
                 let (of, writable) =
-                    self.rng.of(&[(Of::Bss, true), (Of::Bss, true), (Of::Array, true), (Of::Rodata, false)]);
+                    self.rng.of(&[(Of::Bss, true), (Of::Bss, true), (Of::Bss, true), (Of::Rodata, false)]);
                 let start = if self.rng.below(3) == 0 { self.rng.below(of.value() as u64) as i32 } else { 0 };
                 self.value_addr(2, of, start as u32);
                 let span = Span { writable, ..Span::of(-start, of.value()) };
@@ -283,32 +283,57 @@ impl Gen<'_> {
         let scx = TaskStruct::at(0).scx();
         let x = self.num();
         match self.rng.below(6) {
-            0 => self.asm.store(Size::Dw, 9, scx.slice().addr() as i16, Src::Reg(x)),
-            1 => self.asm.store(Size::Dw, 9, scx.dsq_vtime().addr() as i16, Src::Reg(x)),
-            2 if self.slip() => self.asm.store(Size::W, 9, scx.weight().addr() as i16, Src::Reg(x)),
+            0 => {
+                self.asm.note(Note::Field("task_struct.scx.slice"));
+                self.asm.store(Size::Dw, 9, scx.slice().addr() as i16, Src::Reg(x));
+            }
+            1 => {
+                self.asm.note(Note::Field("task_struct.scx.dsq_vtime"));
+                self.asm.store(Size::Dw, 9, scx.dsq_vtime().addr() as i16, Src::Reg(x));
+            }
+            2 if self.slip() => {
+                self.asm.note(Note::Field("task_struct.scx.weight"));
+                self.asm.store(Size::W, 9, scx.weight().addr() as i16, Src::Reg(x));
+            }
             3 if self.here.calls => {
                 // A pointer in the task, which may be NULL or lead nowhere.
-                let member = self.rng.of(&["group_leader", "real_parent", "parent", "mm", "signal"]);
+                let (member, whole, field) = self.rng.of(&[
+                    ("group_leader", "task_struct.group_leader", "task_struct.pid"),
+                    ("real_parent", "task_struct.real_parent", "task_struct.pid"),
+                    ("parent", "task_struct.parent", "task_struct.pid"),
+                    ("mm", "task_struct.mm", "mm_struct.def_flags"),
+                    ("signal", "task_struct.signal", "signal_struct.nr_threads"),
+                ]);
                 let rcu = self.rng.coin();
                 if rcu {
                     self.kfunc(KfuncId::bpf_rcu_read_lock);
                 }
+                self.asm.note(Note::Field(whole));
                 self.asm.ldx(2, 9, TaskStruct::offset_of(member) as i16);
                 let skip = self.unless_null(2);
-                let pid = TaskStruct::offset_of("pid");
+                let at = match member {
+                    "signal" => SignalStruct::offset_of("nr_threads"),
+                    _ => TaskStruct::offset_of("pid"),
+                };
                 let (size, signed) =
                     if member == "mm" { (self.size(), self.rng.coin()) } else { (Size::W, false) };
-                self.asm.load(size, signed, x, 2, pid as i16);
+                self.asm.note(Note::Field(field));
+                self.asm.load(size, signed, x, 2, at as i16);
                 self.asm.bind(skip);
                 if rcu {
                     self.kfunc(KfuncId::bpf_rcu_read_unlock);
                 }
             }
             _ => {
-                let (name, size) = self.rng.of(&[("pid", Size::W), ("tgid", Size::W), ("flags", Size::W)]);
+                let (name, whole) = self.rng.of(&[
+                    ("pid", "task_struct.pid"),
+                    ("tgid", "task_struct.tgid"),
+                    ("flags", "task_struct.flags"),
+                ]);
                 let off = TaskStruct::offset_of(name);
                 let signed = self.rng.coin();
-                self.asm.load(size, signed, x, 9, off as i16);
+                self.asm.note(Note::Field(whole));
+                self.asm.load(Size::W, signed, x, 9, off as i16);
             }
         }
     }

@@ -161,11 +161,7 @@ impl Gen<'_> {
         self.field(WQ_AT);
         self.asm.func(2, func);
         self.asm.imm(3, 0);
-        let old = self.rng.coin();
-        if old {
-            self.asm.imm(4, 0);
-        }
-        self.kfunc(if old { K::bpf_wq_set_callback_impl } else { K::bpf_wq_set_callback });
+        self.kfunc(K::bpf_wq_set_callback);
         self.field(WQ_AT);
         self.asm.imm(2, 0);
         self.kfunc(K::bpf_wq_start);

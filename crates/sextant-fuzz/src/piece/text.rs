@@ -7,6 +7,7 @@ use sextant_bpf::insn::BPF_PSEUDO_BTF_ID;
 use sextant_bpf::opcode::Size;
 
 use super::{BUF, BUF_LEN, Gen};
+use crate::asm::Note;
 use crate::world::{Of, RODATA};
 
 const ASKS: [H; 11] = [
@@ -93,15 +94,12 @@ impl Gen<'_> {
                 self.helper(H::trace_vprintk);
             }
             _ => {
-                let (old, stream) = (self.rng.coin(), self.rng.of(&[1, 2, 3]));
+                let stream = self.rng.of(&[1, 2, 3]);
                 self.asm.imm(1, stream);
                 self.value_addr(2, Of::Rodata, format);
                 self.asm.fp(3, BUF.into());
                 self.asm.imm(4, 24);
-                if old {
-                    self.asm.imm(5, 0);
-                }
-                self.kfunc(if old { K::bpf_stream_vprintk_impl } else { K::bpf_stream_vprintk });
+                self.kfunc(K::bpf_stream_vprintk);
             }
         }
         self.result();
@@ -208,6 +206,7 @@ impl Gen<'_> {
         self.helper(if this { H::this_cpu_ptr } else { H::per_cpu_ptr });
         let skip = self.unless_null(0);
         let x = self.num();
+        self.asm.note(Note::Field("rq.nr_running"));
         self.asm.load(Size::W, false, x, 0, Rq::offset_of("nr_running") as i16);
         self.asm.bind(skip);
     }

@@ -143,10 +143,10 @@ impl Kernel {
 
     fn value_reloc(&self, map: &MapObject, off: u32, runs: bool) -> Result<Option<Reloc>, Refusal> {
         let spec = &map.spec;
-        if !map.is_arena() && (spec.map_type != ARRAY || spec.max_entries != 1) {
+        if !map.is_arena() && spec.map_type != ARRAY {
             return Err(Refusal::einval("no direct value access support for this map type\n".into()));
         }
-        if !map.is_arena() && (off >= spec.value_size || off >= MAX_OFF) {
+        if !map.is_arena() && (spec.max_entries != 1 || off >= spec.value_size || off >= MAX_OFF) {
             let size = spec.value_size;
             let log = format!("invalid access to map value pointer, value_size={size} off={off}\n");
             return Err(Refusal::einval(log));
