@@ -120,7 +120,12 @@ impl Object<'_> {
         let mut why = said;
         why.extend(kernel.notes());
         why.extend(loaded.err().map(|error| error.to_string()));
-        let judged = kernel.judged().into_iter().map(|j| (j.prog.clone(), j)).collect();
+        // Without BTF a program's name is cut; by itself it is known all the same.
+        let name = |j: &Judged| match tests {
+            [test] if test.name.starts_with(&j.prog) => test.name.clone(),
+            _ => j.prog.clone(),
+        };
+        let judged = kernel.judged().into_iter().map(|j| (name(&j), j)).collect();
         Ok((judged, why.join("; ")))
     }
 }

@@ -19,6 +19,8 @@ pub mod structure;
 
 pub use check::{MAX_PROCESSED, verify, verify_with_log};
 pub use diag::{Accepted, Code, Rejection};
-pub use program::{CtxArg, Hook, MapDesc, ProgKind, Program, SpecialFields};
+pub use program::{
+    CtxArg, FieldKind, FieldsError, Holder, Hook, MapDesc, ProgKind, Program, SpecialFields, check_objects,
+};
 pub use reach::{Reach, UnknownFunc, reach};
 pub use structure::{StructureError, check};

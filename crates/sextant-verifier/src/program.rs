@@ -9,7 +9,7 @@ use sextant_bpf::btf::ext::{FuncInfo, LineInfo};
 use sextant_bpf::btf::{Btf, Kind, TypeId};
 
 use crate::diag::Source;
-pub use crate::fields::{Field, FieldKind, SpecialFields};
+pub use crate::fields::{Field, FieldKind, FieldsError, Holder, SpecialFields, check_objects};
 pub use crate::hook::Hook;
 use crate::reach::ReadOnly;
 

@@ -18,8 +18,8 @@ use crate::attr::{Attr, prog_load as f};
 const SLEEPABLE: u32 = 1 << 4;
 /// Ids of stand-ins start here; the vm never gives out so many.
 const STAND_IN: u32 = 1 << 31;
-/// The name of the only probe of libbpf's that has function information.
-const PROBE: &str = "det_arg_ctx";
+/// The names of libbpf's probes that have one.
+const PROBES: [&str; 2] = ["det_arg_ctx", "libbpf_nametest"];
 
 /// What became of a program.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub enum Outcome {
 /// A program that was judged.
 #[derive(Clone, Debug)]
 pub struct Judged {
-    /// Its whole name.
+    /// Its name: whole where its BTF was loaded, else the first 15 bytes.
     pub prog: String,
     /// Its type.
     pub prog_type: ProgType,
@@ -58,8 +58,8 @@ impl Kernel {
     }
 
     /// Whether this load is to be judged: a program of an object, no probe.
-    pub(super) fn judges(&self, a: &Attr, name: &str) -> bool {
-        self.judging.get() && a.u32(f::FUNC_INFO_CNT) > 0 && name != PROBE
+    pub(super) fn judges(&self, name: &str) -> bool {
+        self.judging.get() && !name.is_empty() && !PROBES.contains(&name)
     }
 
     /// A map that only the verifier sees, in place of one that the vm lacks.
@@ -83,9 +83,10 @@ impl Kernel {
                 };
                 (verdict.prog, outcome)
             }
-            Err(refusal) => {
-                (self.whole_name(a).unwrap_or_default(), Outcome::Unresolved(refusal.log.trim().into()))
-            }
+            Err(refusal) => (
+                self.whole_name(a).unwrap_or_else(|| name.clone()),
+                Outcome::Unresolved(refusal.log.trim().into()),
+            ),
         };
         self.judged.borrow_mut().push(Judged { prog, prog_type, image: image.clone(), outcome });
         Ok(ProgObject {

@@ -4,7 +4,6 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use sextant_abi::Mem;
-use sextant_bpf::btf::TypeId;
 use sextant_vm::map::{BPF_F_ALL_CPUS, BPF_F_CPU, BPF_F_LOCK};
 use sextant_vm::{MapSpec, SpecialField};
 
@@ -92,7 +91,7 @@ impl Kernel {
             map_extra: a.u64(f::MAP_EXTRA),
             ..MapSpec::default()
         };
-        let btf_id = self.map_btf(a, value_type, &mut spec)?;
+        let (btf_id, fields) = self.map_btf(a, &mut spec)?;
         let inner_fd = a.u32(f::INNER_MAP_FD) as i32;
         if inner_fd != 0 && self.of_maps(map_type) {
             spec.inner = Some(self.map_at(inner_fd)?.vm_map(self.vm()?)?);
@@ -100,6 +99,7 @@ impl Kernel {
         let map = MapObject {
             id: self.new_id(),
             spec,
+            fields,
             btf_id,
             btf_key_type_id: key_type,
             btf_value_type_id: value_type,
@@ -119,21 +119,6 @@ impl Kernel {
 
     fn of_maps(&self, map_type: u32) -> bool {
         matches!(map_type, 12 | 13)
-    }
-
-    /// The value's BTF: the map's id of it, and the special fields into `spec`.
-    fn map_btf(&self, a: &Attr, value_type: u32, spec: &mut MapSpec) -> Result<u32, Errno> {
-        let fd = a.u32(f::BTF_FD) as i32;
-        if fd == 0 {
-            return Ok(0);
-        }
-        let object = self.btf_at(fd)?;
-        spec.has_value_btf = value_type != 0;
-        if value_type != 0 {
-            object.btf.get(TypeId(value_type)).ok_or(Errno::EINVAL)?;
-            spec.fields = self.special_fields(&object.btf, TypeId(value_type));
-        }
-        Ok(object.id)
     }
 
     /// Makes the vm's map now, unless nothing may ever use it (see the module docs), and a descriptor.

@@ -19,6 +19,7 @@ mod info;
 mod judge;
 mod link;
 mod map;
+mod map_btf;
 mod objects;
 mod prog;
 mod resolve;

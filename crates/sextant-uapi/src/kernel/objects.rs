@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use sextant_abi::ProgramImage;
 use sextant_bpf::btf::Btf;
+use sextant_verifier::SpecialFields;
 use sextant_vm::{MapId, MapSpec, ProgId, Vm};
 
 use super::{Kernel, StructOpsValue, fd};
@@ -47,6 +48,8 @@ pub(crate) struct BtfObject {
 pub(crate) struct MapObject {
     pub(crate) id: u32,
     pub(crate) spec: MapSpec,
+    /// Timers, locks, kptrs and the like in its values.
+    pub(crate) fields: SpecialFields,
     pub(crate) btf_id: u32,
     pub(crate) btf_key_type_id: u32,
     pub(crate) btf_value_type_id: u32,
@@ -162,14 +165,6 @@ impl Kernel {
 
     fn all(&self) -> Vec<Object> {
         self.objects.borrow().values().cloned().collect()
-    }
-
-    /// A BTF by its id.
-    pub(crate) fn btf_by_id(&self, id: u32) -> Option<Rc<BtfObject>> {
-        self.all().into_iter().find_map(|o| match o {
-            Object::Btf(btf) if btf.id == id => Some(btf),
-            _ => None,
-        })
     }
 
     /// Maps by id.

@@ -89,7 +89,7 @@ impl Kernel {
     }
 
     fn check_and_add(&self, a: &Attr, name: String, insns: Vec<insn::Insn>) -> Result<ProgObject, Refusal> {
-        if self.judges(a, &name) {
+        if self.judges(&name) {
             return self.judge_prog(a, name, insns);
         }
         let prog_type = ProgType(a.u32(f::PROG_TYPE));

@@ -10,6 +10,7 @@ use sextant_bpf::insn::{
     BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE, Insn, is_ld_imm64,
 };
 use sextant_bpf::opcode::{Alu, Callee, Kind as Op, Operand, lookup};
+use sextant_verifier::SpecialFields;
 
 use super::objects::ARRAY;
 use super::prog::Refusal;
@@ -33,7 +34,7 @@ pub(super) struct Resolved {
 
 impl Kernel {
     pub(super) fn resolve(&self, a: &Attr, name: String, insns: Vec<Insn>) -> Result<Resolved, Refusal> {
-        let judged = self.judges(a, &name);
+        let judged = self.judges(&name);
         let runs = ProgType(a.u32(f::PROG_TYPE)).runs() || judged;
         let mut relocs = Vec::new();
         let mut maps = Vec::new();
@@ -116,7 +117,7 @@ impl Kernel {
         let local = |id: u32| {
             let is_struct = matches!(object.btf.kind(TypeId(id)), Kind::Struct { union: false, .. });
             let size = u32::try_from(object.btf.size_of(TypeId(id)).ok()?).ok()?;
-            let fields = || self.special_fields(&object.btf, TypeId(id));
+            let fields = || self.in_vm(&object.btf, &SpecialFields::of_object(&object.btf, TypeId(id)));
             (is_struct && size > 0).then(|| (id, LocalType { size, fields: fields() }))
         };
         Ok(ids.into_iter().filter_map(local).collect())

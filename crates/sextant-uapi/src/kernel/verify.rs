@@ -7,7 +7,7 @@ use sextant_abi::tables::Op;
 use sextant_abi::types::find_type;
 use sextant_bpf::btf::{Kind, TypeId, ext};
 use sextant_verifier::{
-    Accepted, CtxArg, Hook, MapDesc, ProgKind, Program, Rejection, SpecialFields, verify, verify_with_log,
+    Accepted, CtxArg, Hook, MapDesc, ProgKind, Program, Rejection, verify, verify_with_log,
 };
 use sextant_vm::MapId;
 
@@ -173,12 +173,10 @@ impl Kernel {
 
     fn map_desc<'a>(&self, map: &'a MapObject, all: &'a [Rc<MapObject>]) -> Option<MapDesc<'a>> {
         let id = map.in_vm.get()?.0;
-        let btf = self.btf_by_id(map.btf_id);
         let inner = map.spec.inner.and_then(|inner| {
             let template = all.iter().find(|m| m.in_vm.get() == Some(&inner))?;
             self.map_desc(template, &[])
         });
-        let fields = btf.map(|b| SpecialFields::of(&b.btf, TypeId(map.btf_value_type_id)));
         Some(MapDesc {
             id,
             name: &map.spec.name,
@@ -188,7 +186,7 @@ impl Kernel {
             max_entries: map.spec.max_entries,
             flags: map.spec.flags,
             rdonly: map.spec.flags & RDONLY_PROG != 0,
-            fields: fields.unwrap_or_default(),
+            fields: map.fields.clone(),
             inner: inner.map(Box::new),
         })
     }

@@ -247,7 +247,8 @@ impl Env<'_> {
                 format!("arg#{} is neither owning or non-owning ref", n - 1),
             );
         }
-        let fields = self.prog.btf.map(|b| crate::fields::SpecialFields::of(b, id)).unwrap_or_default();
+        let fields =
+            self.prog.btf.map(|b| crate::fields::SpecialFields::of_object(b, id)).unwrap_or_default();
         if !fields.any(|k| k == FieldKind::Refcount) {
             let text = format!("arg#{} doesn't point to a type with bpf_refcount field", n - 1);
             return refuse_reg(Code::ArgType, n, text);

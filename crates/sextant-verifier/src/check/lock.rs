@@ -19,7 +19,9 @@ impl Env<'_> {
         let reg = self.read(n)?;
         let fields = match reg.what {
             What::MapValue(map) => self.map(map).fields.clone(),
-            What::Obj(Ty::Local(id)) => self.prog.btf.map(|b| SpecialFields::of(b, id)).unwrap_or_default(),
+            What::Obj(Ty::Local(id)) => {
+                self.prog.btf.map(|b| SpecialFields::of_object(b, id)).unwrap_or_default()
+            }
             _ => {
                 let text = format!("R{n} type={} expected={what} in a map value", reg.type_name());
                 return refuse_reg(Code::ArgType, n, text);

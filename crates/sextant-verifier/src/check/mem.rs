@@ -292,6 +292,10 @@ impl Env<'_> {
         let (ty, untrusted) = match kind {
             FieldKind::KptrUntrusted(t) => (t, true),
             FieldKind::Kptr(t) | FieldKind::KptrPercpu(t) => (t, false),
+            FieldKind::Uptr(t) => {
+                let size = self.prog.btf.and_then(|btf| btf.size_of(t).ok()).unwrap_or(0);
+                return Reg { id, ..Reg::ptr(What::Mem(size as u32), OR_NULL) };
+            }
             _ => return Reg::UNKNOWN,
         };
         let ty = self.pointee(ty);
@@ -329,6 +333,7 @@ impl Env<'_> {
                 self.matters(val);
                 Ok(())
             }
+            FieldKind::Uptr(_) => refuse_reg(Code::SpecialField, n, "store to uptr disallowed"),
             _ => refuse_reg(Code::SpecialField, n, "store to referenced kptr disallowed"),
         }
     }

@@ -96,7 +96,7 @@ impl Env<'_> {
     fn load_local(&mut self, n: u8, base: &Reg, id: TypeId, at: i64, size: u32) -> Res<Reg> {
         self.local_bounds(n, id, at, size)?;
         let Some(btf) = self.prog.btf else { return Ok(self.number(Scalar::bytes(size))) };
-        let fields = SpecialFields::of(btf, id);
+        let fields = SpecialFields::of_object(btf, id);
         if let Some(field) = fields.touched(at, size.into()).next()
             && !field.kind.is_kptr()
         {
@@ -123,7 +123,7 @@ impl Env<'_> {
     pub(super) fn local_access(&mut self, n: u8, id: TypeId, at: i64, size: u32) -> Res {
         self.local_bounds(n, id, at, size)?;
         let Some(btf) = self.prog.btf else { return Ok(()) };
-        let fields = SpecialFields::of(btf, id);
+        let fields = SpecialFields::of_object(btf, id);
         if let Some(field) = fields.touched(at, size.into()).next() {
             let text = format!("direct access to {} is disallowed", field.kind.name());
             return refuse_reg(Code::SpecialField, n, text);
