@@ -16,6 +16,7 @@ mod kernel_examples;
 mod kernel_replay;
 mod metadata;
 mod model;
+mod objects;
 mod run;
 mod schedulers;
 mod selftests;
@@ -127,6 +128,15 @@ enum Chore {
         #[arg(long)]
         show: bool,
     },
+    /// Damaged object files through check, inspect and sim: no crash, no hang, no swelling
+    Objects {
+        /// The first one
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many
+        #[arg(long, default_value_t = 300)]
+        count: u64,
+    },
     /// The whole test suite, as CI runs it
     Test,
 }
@@ -145,6 +155,7 @@ impl Chore {
             Chore::Bench => "bench",
             Chore::Asan => "asan",
             Chore::Fuzz { .. } => "fuzz",
+            Chore::Objects { .. } => "objects",
             Chore::Test => "test",
         }
     }
@@ -164,6 +175,7 @@ impl Chore {
             Chore::Bench => bench::run(),
             Chore::Asan => asan::run(),
             Chore::Fuzz { seed, programs, hours, show } => fuzz::run(*seed, *programs, *hours, *show),
+            Chore::Objects { seed, count } => objects::run(*seed, *count),
             Chore::Test => suite::run(),
         }
     }

@@ -25,6 +25,8 @@ pub trait Mem {
     fn write_bytes(&self, addr: u64, data: &[u8]);
     /// Allocates `size` zeroed bytes (8-aligned) for a kernel object; addresses are given out in creation order.
     fn alloc(&self, kind: ObjKind, size: u32) -> u64;
+    /// Allocates like [`Mem::alloc`] on behalf of a program, whose demand has a limit: `None` when that is reached.
+    fn try_alloc(&self, kind: ObjKind, size: u32) -> Option<u64>;
     /// Frees an allocation: its bytes are poisoned (0x6b) and the slot is reused in FIFO order by a later
     /// allocation of the same kind and size.
     fn free(&self, kind: ObjKind, addr: u64, size: u32);

@@ -14,6 +14,7 @@ pub mod asm;
 pub mod cover;
 pub mod export;
 pub mod host;
+pub mod object;
 pub mod piece;
 pub mod rng;
 pub mod run;

@@ -335,6 +335,7 @@ impl World {
             sanitize,
             task_size: TaskStruct::SIZE,
             task_writable: writable.map(|(at, len)| (at as u32, len)).to_vec(),
+            memory: 0,
         })?;
         let region = vm.region();
         let task = region.alloc(ObjKind::Task, TaskStruct::SIZE);

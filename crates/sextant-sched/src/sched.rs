@@ -30,6 +30,7 @@ pub fn new_kmem() -> Result<Rc<KMem>, i32> {
         task_size: <TaskStruct as CType>::SIZE,
         task_writable: Vec::new(), // there are no programs
         sanitize: false,
+        memory: 0,
     })
     .map_err(|errno| errno.0)
 }

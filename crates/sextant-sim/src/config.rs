@@ -1,5 +1,7 @@
 //! What goes into a run and what comes out: configuration, errors, the sink of events, the outcome.
 
+use std::collections::BTreeMap;
+
 use sextant_abi::{CpuId, Ns};
 use sextant_sched::topology::Shape;
 use sextant_sched::{CgroupError, Event, Sched};
@@ -81,13 +83,16 @@ pub enum SimError {
     },
     /// Actions go on and on at one instant.
     #[error(
-        "no time passes any more at {at:?} (running: {task}): with --ideal, actions that only wake each other take no time; add a run"
+        "too much happens at one instant, {at:?} (running: {task}): its actions take no time{}; add a run or a sleep to them",
+        if *ideal { ", since --ideal leaves all costs out" } else { "" }
     )]
     NoProgress {
         /// When.
         at: Ns,
         /// `comm`
         task: String,
+        /// Whether the costs were left out.
+        ideal: bool,
     },
 }
 
@@ -120,7 +125,9 @@ pub struct Outcome {
     /// Per CPU.
     pub cpus: Vec<CpuResult>,
     /// Forks that ops.init_task refused: description, errno.
-    pub refused_forks: Vec<(SpecId, i32)>,
+    pub refused_forks: BTreeMap<(SpecId, i32), u64>,
+    /// Forks that failed with EAGAIN because [`MAX_TASKS`](crate::MAX_TASKS) tasks lived.
+    pub forks_at_limit: u64,
     /// Events of the workload that could not be carried out: when, and what was wrong.
     pub failed_events: Vec<(Ns, String)>,
     /// Changes of the scheduler while the machine ran, rollbacks among them.

@@ -23,4 +23,5 @@ pub use config::{Ended, EventSink, NoSink, Outcome, SimConfig, SimError};
 pub use machine::Simulation;
 pub use stats::{CpuResult, GroupResult, Latency, TaskResult};
 pub use swap::{SwapPlan, SwapResult};
+pub use user::MAX_TASKS;
 pub use workload::Workload;

@@ -119,7 +119,8 @@ pub struct Simulation {
     /// Workload tasks that have not exited, and those of them that wait on a condition.
     pub(crate) live: u32,
     pub(crate) suspended: u32,
-    pub(crate) refused_forks: Vec<(SpecId, i32)>,
+    pub(crate) refused_forks: BTreeMap<(SpecId, i32), u64>,
+    pub(crate) forks_at_limit: u64,
     pub(crate) stuck: bool,
     config: SimConfig,
     /// Starts, latest first.
@@ -173,7 +174,8 @@ impl Simulation {
             stats: Stats::default(),
             live: 0,
             suspended: 0,
-            refused_forks: Vec::new(),
+            refused_forks: BTreeMap::new(),
+            forks_at_limit: 0,
             stuck: false,
             starts: starts(workload, config.ideal, &mut seed, first_pid),
             timers: Vec::new(),
@@ -313,6 +315,7 @@ impl Simulation {
             system_tasks,
             cpus: cpu_results(&self.sched),
             refused_forks: std::mem::take(&mut self.refused_forks),
+            forks_at_limit: self.forks_at_limit,
             failed_events: std::mem::take(&mut self.failed_events),
             swaps: self
                 .swaps
@@ -365,6 +368,7 @@ impl Simulation {
                 return Err(SimError::NoProgress {
                     at: at.since(UPTIME),
                     task: curr.comm().get_str(&*self.sched.mem),
+                    ideal: self.config.ideal,
                 });
             }
         }
@@ -504,6 +508,11 @@ impl Simulation {
         }
         let irq_work = self.drain_requests(cpu);
         self.cpus[cpu.idx()].irq_work |= irq_work;
+        self.go_on_later(cpu);
+    }
+
+    /// The CPU goes on at a later interrupt, after the others have had their turn.
+    pub(crate) fn go_on_later(&mut self, cpu: CpuId) {
         let at = self.sched.now + Ns(self.costs.ipi_ns.max(MIN_ROUND));
         self.queue.arm(self.cpus[cpu.idx()].ipi, at);
     }

@@ -11,9 +11,17 @@ use crate::workload::{Action, SpecId, TaskSpec, TimerRef};
 /// So many steps in a row without computing are a loop.
 const MAX_STEPS: u32 = 1_000_000;
 
+/// System calls in a row that take longer than this, a tick, let the other CPUs have their turn before they go on.
+const LONGEST_ENTRY: Ns = Ns::from_ms(4);
+
+/// Most tasks of a workload that live at one time: a further fork fails with EAGAIN, as where kernel/fork.c copy_process() meets
+/// `max_threads` (7.3), which a machine of 8 GiB sets to about as many.
+pub const MAX_TASKS: usize = 1 << 16;
+
 impl Simulation {
     /// Lets whoever runs on `cpu` go on until it computes, or nobody is left to run.
     pub(crate) fn run_user(&mut self, cpu: CpuId) {
+        let until = self.sched.now + LONGEST_ENTRY;
         for _ in 0..MAX_STEPS {
             let rq = &self.sched.rqs[cpu.idx()];
             let curr = rq.curr;
@@ -28,6 +36,10 @@ impl Simulation {
                 _ => self.sched.block_current(cpu),
             }
             self.settle(cpu);
+            if self.sched.now >= until {
+                self.go_on_later(cpu);
+                return;
+            }
         }
         self.stuck = true;
     }
@@ -188,6 +200,10 @@ impl Simulation {
     /// The executing CPU makes a task of `spec`.
     pub(crate) fn fork_task(&mut self, id: SpecId, instance: u32, pid: i32) {
         self.sched.charge(self.costs.fork_ns);
+        if self.live as usize >= MAX_TASKS {
+            self.forks_at_limit += 1;
+            return;
+        }
         let workload = self.workload.clone();
         let spec = &workload.tasks[id.0 as usize];
         let attr = TaskAttr {
@@ -203,7 +219,7 @@ impl Simulation {
         self.sched.next_pid = pid;
         let p = match self.sched.sched_fork(&attr) {
             Ok(p) => p,
-            Err(errno) => return self.refused_forks.push((id, errno)),
+            Err(errno) => return *self.refused_forks.entry((id, errno)).or_default() += 1,
         };
         let slot = self.queue.add(What::Sleep(p));
         let mut prog = Box::new(Program::new(id, slot, self.sched.now));

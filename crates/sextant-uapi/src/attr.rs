@@ -223,6 +223,15 @@ pub mod test_run {
     pub const FLAGS: usize = 64;
 }
 
+/// Field offsets of OBJ_PIN and OBJ_GET.
+#[allow(missing_docs)] // the kernel's names
+pub mod obj {
+    pub const PATHNAME: usize = 0;
+    pub const BPF_FD: usize = 8;
+    pub const FILE_FLAGS: usize = 12;
+    pub const PATH_FD: usize = 16;
+}
+
 /// Field offsets of BTF_LOAD.
 #[allow(missing_docs)] // the kernel's names
 pub mod btf_load {

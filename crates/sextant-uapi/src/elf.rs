@@ -34,6 +34,13 @@ pub enum ElfError {
     Damaged { what: String },
     #[error("no BTF (section .BTF): compile with -g, and strip with llvm-strip -g, which keeps it")]
     NoBtf,
+    #[error("damaged BTF: {why}; build it again")]
+    Btf { why: String },
+    #[error(
+        "map '{name}' is of type BPF_MAP_TYPE_STRUCT_OPS: libbpf makes such maps itself, of the ops tables in section .struct_ops.link; \
+         give the map another type"
+    )]
+    StructOpsMap { name: String },
     #[error(
         "no struct_ops map (section .struct_ops.link): this is not a sched_ext scheduler; its sections are {sections}"
     )]

@@ -3,6 +3,7 @@
 use crate::elf::ElfError;
 use crate::globals::SetError;
 use crate::hook::NotHooked;
+use crate::user::NotAllowed;
 
 /// What went wrong, where, and what to try.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -11,6 +12,9 @@ pub enum LoadError {
     /// Sextant was built without its hook.
     #[error(transparent)]
     NotHooked(#[from] NotHooked),
+    /// The host forbids a call that bpf(2) needs.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     /// The file is not a whole BPF object.
     #[error(transparent)]
     Elf(#[from] ElfError),

@@ -29,6 +29,11 @@ pub const INTERCEPTED: &[(&str, &str)] = &[
     ("getenv", "sextant_getenv"),
     ("setrlimit", "sextant_setrlimit"),
     ("mmap", "sextant_mmap"),
+    ("mkdir", "sextant_mkdir"),
+    ("statfs", "sextant_statfs"),
+    ("unlink", "sextant_unlink"),
+    ("realpath", "sextant_realpath"),
+    ("socket", "sextant_socket"),
 ];
 
 /// Functions of libbpf's own that are weak in it and strong here.
@@ -124,7 +129,8 @@ fn open_emulated(path: Option<&str>) -> c_int {
 }
 
 fn exists(path: Option<&str>) -> c_int {
-    let found = path.is_some_and(|path| kernel::current().is_some_and(|k| k.file(path).is_some()));
+    let there = |k: std::rc::Rc<Kernel>, path: &str| k.file(path).is_some() || k.is_pinned(path);
+    let found = path.is_some_and(|path| kernel::current().is_some_and(|k| there(k, path)));
     if found { 0 } else { fail(libc::ENOENT) }
 }
 
@@ -260,6 +266,64 @@ pub unsafe extern "C" fn sextant_faccessat(
     exists(unsafe { path_arg(path) })
 }
 
+/// libbpf's mkdir(2): the directories of a pin. Every directory below the emulated BPF file system is there already.
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sextant_mkdir(path: *const c_char, _mode: c_uint) -> c_int {
+    // SAFETY: by contract.
+    match unsafe { path_arg(path) } {
+        Some(path) if kernel::is_bpffs(path) => fail(libc::EEXIST),
+        _ => fail(libc::ENOENT),
+    }
+}
+
+/// libbpf's statfs(2): whether a directory is of the BPF file system.
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated; `buf` is valid for a `struct statfs`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sextant_statfs(path: *const c_char, buf: *mut libc::statfs) -> c_int {
+    // SAFETY: by contract.
+    let path = unsafe { path_arg(path) };
+    if buf.is_null() || !path.is_some_and(kernel::is_bpffs) {
+        return fail(libc::ENOENT);
+    }
+    // SAFETY: an all-zero statfs is valid; the caller's buffer is valid by contract.
+    unsafe {
+        let mut stat: libc::statfs = std::mem::zeroed();
+        stat.f_type = libc::BPF_FS_MAGIC;
+        buf.write(stat);
+    }
+    0
+}
+
+/// libbpf's unlink(2): of a pin.
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sextant_unlink(path: *const c_char) -> c_int {
+    // SAFETY: by contract.
+    let path = unsafe { path_arg(path) };
+    let gone = path.is_some_and(|path| kernel::current().is_some_and(|k| k.unpin(path)));
+    if gone { 0 } else { fail(libc::ENOENT) }
+}
+
+/// libbpf's realpath(3), of programs that USDT probes look into: the emulated machine has none.
+#[unsafe(no_mangle)]
+pub extern "C" fn sextant_realpath(_path: *const c_char, _resolved: *mut c_char) -> *mut c_char {
+    set_errno(libc::ENOENT);
+    ptr::null_mut()
+}
+
+/// libbpf's socket(2), for netlink: the emulated machine has no network.
+#[unsafe(no_mangle)]
+pub extern "C" fn sextant_socket(_domain: c_int, _type: c_int, _protocol: c_int) -> c_int {
+    fail(libc::EAFNOSUPPORT)
+}
+
 /// libbpf's getenv(3): the environment is not the emulated machine's.
 #[unsafe(no_mangle)]
 pub extern "C" fn sextant_getenv(_name: *const c_char) -> *mut c_char {
@@ -359,5 +423,14 @@ mod tests {
             assert!(sextant_fopen(c"/proc/kallsyms".as_ptr(), c"r".as_ptr()).is_null());
         }
         assert!(sextant_getenv(c"HOME".as_ptr()).is_null());
+        // SAFETY: NUL-terminated paths; the buffer of statfs is checked for NULL before anything else.
+        unsafe {
+            assert_eq!(sextant_mkdir(c"/tmp/sextant-never".as_ptr(), 0o700), -1);
+            assert_eq!(errno(), Some(libc::ENOENT));
+            assert_eq!(sextant_statfs(c"/tmp".as_ptr(), ptr::null_mut()), -1);
+            assert_eq!(sextant_unlink(c"/sys/fs/bpf/none".as_ptr()), -1);
+        }
+        assert!(sextant_realpath(c"/bin/sh".as_ptr(), ptr::null_mut()).is_null());
+        assert_eq!(sextant_socket(libc::AF_NETLINK, libc::SOCK_RAW, 0), -1);
     }
 }

@@ -31,6 +31,7 @@ pub mod loaded;
 pub mod ops_table;
 mod print;
 pub mod script;
+mod types;
 mod user;
 
 pub use errno::Errno;

@@ -22,7 +22,7 @@ use crate::inspect::{ExternKind, extern_kind};
 use crate::kernel::{Kernel, KernelConfig, ProgType, with_kernel};
 use crate::loaded::{Globals, Loaded, LoadedOps, OtherProg};
 use crate::ops_table::{self, OpsTable};
-use crate::{elf, hook, print};
+use crate::{elf, hook, print, types, user};
 
 /// `UEI_DUMP_DFL_LEN` of the schedulers' headers: room for the exit dump, bytes.
 const UEI_DUMP_DFL_LEN: u32 = 32768;
@@ -62,7 +62,9 @@ pub struct Opened {
 /// What is wrong with it, where, and what to try.
 pub fn open(bytes: &[u8], options: &OpenOptions) -> Result<Opened, LoadError> {
     hook::prove()?;
+    user::prove()?;
     elf::check(bytes)?;
+    types::check(bytes)?;
     let facts = facts::read(bytes)?;
     let kernel = Kernel::new(KernelConfig { nr_cpus: options.nr_cpus, vmlinux: options.vmlinux.clone() });
     let (opened, messages) = print::catching(|| with_kernel(&kernel, || open_object(bytes, &options.name)));
@@ -415,7 +417,10 @@ impl Opened {
             if !is_dump || self.get(&len_name).is_ok_and(|len| len != "0") || self.get(&len_name).is_err() {
                 continue;
             }
-            self.resize(&var.name.clone(), &var, wanted as u32)?;
+            // A length that no map can have stays the kernel's to refuse, at the attach.
+            if self.resize(&var.name.clone(), &var, wanted as u32).is_err() {
+                continue;
+            }
             self.set(&len_name, &wanted.to_string())?;
         }
         Ok(())

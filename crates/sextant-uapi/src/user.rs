@@ -13,6 +13,31 @@ thread_local! {
     static ALL: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
 }
 
+/// This process may not read its own memory as bpf(2) needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this process may not call process_vm_readv(2) on itself, through which Sextant's bpf(2) reads what libbpf passes (errno {errno}): a \
+     container's seccomp profile or a security module forbids it; allow the call (docker run --cap-add SYS_PTRACE, or a profile that has \
+     process_vm_readv and process_vm_writev)"
+)]
+pub struct NotAllowed {
+    /// The host's answer.
+    pub errno: i32,
+}
+
+/// Reads a few bytes of our own as bpf(2) does.
+///
+/// # Errors
+/// When the host forbids it.
+pub fn prove() -> std::result::Result<(), NotAllowed> {
+    let (there, mut here) = ([7u8; 8], [0; 8]);
+    match read(there.as_ptr() as u64, &mut here) {
+        Ok(()) if here == there => Ok(()),
+        Ok(()) => Err(NotAllowed { errno: libc::EFAULT }),
+        Err(errno) => Err(NotAllowed { errno: errno.0 }),
+    }
+}
+
 /// Runs `f` for a caller that has only these bytes, `memory`; every other address is EFAULT to it.
 pub fn only(memory: &mut [u8], f: impl FnOnce(u64)) {
     let start = memory.as_mut_ptr() as u64;

@@ -30,6 +30,6 @@ pub use host::Host;
 pub use jit::Engine;
 pub use kfunc::is_core_kfunc;
 pub use map::{DroppedKptr, MapId, MapSpec, SpecialField};
-pub use region::{Access, Region, RegionConfig};
+pub use region::{Access, DEFAULT_MEMORY, Region, RegionConfig};
 pub use unload::Mark;
 pub use vm::{ArenaPages, INSN_BUDGET, ProgId, Run, Vm, VmConfig};

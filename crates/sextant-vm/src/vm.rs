@@ -36,6 +36,9 @@ pub struct VmConfig {
     pub task_size: u32,
     /// Ranges (offset, length) of `task_struct` that programs may store to.
     pub task_writable: Vec<(u32, u32)>,
+    /// Bytes that maps, their elements, arena pages and programs' own objects may take together; 0 stands for
+    /// [`DEFAULT_MEMORY`](crate::DEFAULT_MEMORY). What does not fit is refused with ENOMEM.
+    pub memory: u64,
 }
 
 /// A program's number, from 1.
@@ -97,6 +100,7 @@ impl Vm {
             task_size: cfg.task_size,
             task_writable: cfg.task_writable.clone(),
             sanitize: cfg.sanitize,
+            memory: cfg.memory,
         })?;
         region.alloc_block(Zone::MapPtr, crate::map::MAP_PTR_SIZE, 64)?; // map ids start at 1
         Ok(Vm {
@@ -124,6 +128,11 @@ impl Vm {
     /// Its memory.
     pub fn region(&self) -> Rc<Region> {
         self.region.clone()
+    }
+
+    /// Whether programs' objects may take so many bytes more ([`VmConfig::memory`]).
+    pub fn has_memory(&self, bytes: u64) -> bool {
+        self.region.meter.has(bytes)
     }
 
     /// Possible CPUs.

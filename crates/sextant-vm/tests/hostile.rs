@@ -203,7 +203,7 @@ fn program(random: &mut Random, maps: &[u32], task: u64) -> ProgramImage {
 fn new_vm(engine: Engine, sanitize: bool) -> (Vm, Vec<u32>, TestHost) {
     let task_size = sextant_abi::types::TaskStruct::SIZE;
     let task_writable = vec![(16, 8)];
-    let cfg = VmConfig { nr_cpus: 2, engine, sanitize, task_size, task_writable };
+    let cfg = VmConfig { nr_cpus: 2, engine, sanitize, task_size, task_writable, memory: 0 };
     let vm = Vm::new(cfg).expect("address space");
     vm.set_insn_budget(2_000);
     let maps = make_maps(&vm);

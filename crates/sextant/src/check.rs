@@ -104,7 +104,7 @@ fn load(name: String, object: &Object, opened: Opened, args: &CheckArgs) -> Resu
     if args.log.is_some() {
         kernel.keep_logs();
     }
-    let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false)?);
+    let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false, 0)?);
     let failure = ksyms::fill(&opened, &vm, Shape::flat(args.cpus), args.cpus)
         .and_then(|ksyms| opened.load(vm, ksyms).map_err(|e| object::failure(object, e)))
         .err();

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sextant_abi::Ns;
 
 use crate::swap::{self, SwapList};
-use crate::{duration, shape};
+use crate::{duration, shape, size};
 use sextant_sched::topology::Shape;
 
 /// Most CPUs a machine can have (NR_CPUS of Debian's x86-64 kernel).
@@ -40,6 +40,7 @@ Exit status:
   1    the answer is no: a verifier refused the scheduler
   2    usage or I/O: a missing or broken file, an unknown name, a kfunc or field that Sextant lacks
   3    the scheduler was thrown out for an error
+  4    an internal error: Sextant itself is wrong
   130  interrupted by SIGINT or SIGTERM";
 
 /// Subcommands.
@@ -55,6 +56,9 @@ pub enum Command {
     Header,
     /// List the built-in schedulers and workloads
     List,
+    /// Load the object on standard input and say nothing, as a process of its own
+    #[command(name = crate::probe::SUBCOMMAND, hide = true)]
+    ProbeObject,
 }
 
 const SIM_HELP: &str = "\
@@ -152,6 +156,13 @@ pub struct SimArgs {
     /// Run without asking the verifier, also what it refuses: the vm checks every access by itself
     #[arg(long)]
     pub unchecked: bool,
+
+    /// Memory that the scheduler's maps, their elements and its own objects may take, such as 512M or 8G [default: 4G]
+    ///
+    /// What does not fit is refused with -ENOMEM, as where a memory cgroup limits the program that loads a scheduler. Each element counts 128
+    /// bytes more than it holds.
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub memory: Option<u64>,
 
     /// What runs the scheduler's programs; the results are the same [default: interp]
     #[arg(long, value_name = "ENGINE")]

@@ -39,7 +39,7 @@ pub fn measure(workload: &Workload, config: &SimConfig) -> Option<Vec<Wanted>> {
     let duration = config.duration.map_or(SPAN, |d| d.min(SPAN));
     let config =
         SimConfig { nr_cpus, machine: None, duration: Some(duration), check: false, ..config.clone() };
-    let vm = vm(nr_cpus, sextant_vm::Engine::default(), false).ok()?;
+    let vm = vm(nr_cpus, sextant_vm::Engine::default(), false, 0).ok()?;
     let mut sim = Simulation::new(config, workload, vm.region()).ok()?;
     let outcome = sim.run(&mut NoSink).ok()?;
     let mut wanted = vec![Wanted::default(); workload.tasks.len()];

@@ -13,15 +13,18 @@ mod header;
 mod inspect;
 mod interrupt;
 mod ksyms;
+mod last_resort;
 mod list;
 mod object;
 mod options;
 mod output;
+mod probe;
 mod scheduler;
 mod setup;
 mod shape;
 mod sim;
 mod sink;
+mod size;
 mod source;
 mod status;
 mod summary;
@@ -40,7 +43,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse().resolve();
     log_to_stderr();
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let result = run(&cli, &mut out).and_then(|status| {
+    let result = last_resort::guard(&cli, || run(&cli, &mut out)).and_then(|status| {
         out.flush()?;
         Ok(status)
     });
@@ -61,6 +64,7 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Status, Failure> {
         Command::Check(args) => check::run(args, out),
         Command::Header => header::run(out),
         Command::List => list::run(out),
+        Command::ProbeObject => probe::run(),
     }
 }
 

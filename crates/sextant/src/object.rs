@@ -60,7 +60,8 @@ pub fn ops_tables(object: &Object, how: &How) -> Vec<String> {
     }
 }
 
-fn options(object: &Object, how: &How) -> OpenOptions {
+/// What an object is opened with by the library.
+pub fn options(object: &Object, how: &How) -> OpenOptions {
     OpenOptions {
         name: stem(&object.name),
         ops: how.ops.map(str::to_string),

@@ -10,7 +10,7 @@ use sextant_sched::ext::EnableError;
 use sextant_sched::native::{Fifo, VtimeFair};
 use sextant_sched::topology::Shape;
 use sextant_sim::{Outcome, SimConfig, Simulation, Workload};
-use sextant_vm::{Engine, Vm};
+use sextant_vm::{Engine, Vm, VmConfig};
 
 use crate::cli::{EngineArg, SimArgs};
 use crate::object::{self, How, Object};
@@ -120,9 +120,9 @@ pub fn engine(args: &SimArgs) -> Result<Engine, Failure> {
     }
 }
 
-/// Memory and programs of a machine with that many CPUs.
-pub fn vm(nr_cpus: u32, engine: Engine, sanitize: bool) -> Result<Vm, Failure> {
-    Vm::new(vm_config(nr_cpus, engine, sanitize))
+/// Memory and programs of a machine with that many CPUs; `memory` limits what programs' objects take, bytes (0: 4 GiB).
+pub fn vm(nr_cpus: u32, engine: Engine, sanitize: bool, memory: u64) -> Result<Vm, Failure> {
+    Vm::new(VmConfig { memory, ..vm_config(nr_cpus, engine, sanitize) })
         .map_err(|e| Failure::usage(format!("cannot reserve address space for the simulated kernel: {e}")))
 }
 
@@ -136,7 +136,7 @@ impl Machine {
         sink: &mut Sink,
     ) -> Result<Machine, Failure> {
         lineup.try_out(args)?;
-        let vm = Rc::new(vm(args.cpus, engine(args)?, args.sanitize)?);
+        let vm = Rc::new(vm(args.cpus, engine(args)?, args.sanitize, args.memory.unwrap_or(0))?);
         let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
         let (names, ops) = (lineup.names(), lineup.load(0, args, &vm, true)?);
         if let Some(ops) = &ops {

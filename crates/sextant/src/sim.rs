@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Context;
 use sextant_abi::Ns;
-use sextant_sim::{Ended, Outcome, SimConfig, Workload};
+use sextant_sim::{Ended, MAX_TASKS, Outcome, SimConfig, Workload};
 use sextant_trace::demand::waits_for_others;
 use sextant_trace::document::Document;
 use sextant_trace::report::Report;
@@ -147,9 +147,16 @@ fn note_end(outcome: &Outcome, workload: &Workload) {
         }
         Ended::Duration | Ended::AllExited => {}
     }
-    for (spec, errno) in &outcome.refused_forks {
+    for ((spec, errno), count) in &outcome.refused_forks {
         let name = &workload.tasks[spec.0 as usize].name;
-        tracing::warn!("ops.init_task refused a task of \"{name}\" with {errno}: it was not started");
+        let what = if *count == 1 { "a task".into() } else { format!("{count} tasks") };
+        tracing::warn!("ops.init_task refused {what} of \"{name}\" with {errno}: not started");
+    }
+    if outcome.forks_at_limit > 0 {
+        tracing::warn!(
+            "{} forks failed with EAGAIN: {MAX_TASKS} tasks live, and the machine takes no more",
+            outcome.forks_at_limit
+        );
     }
     for (at, why) in &outcome.failed_events {
         tracing::warn!("event at {at:?}: {why}");

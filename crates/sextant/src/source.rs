@@ -9,6 +9,7 @@ use anyhow::Context;
 use sextant_trace::nearest::did_you_mean;
 
 use crate::builtin::{self, Builtin, FAIR, SCHEDULERS, SETUPS, WORKLOADS};
+use crate::probe;
 use crate::status::Failure;
 
 /// Largest object that is read; the largest scheduler with debug information has 23 MB.
@@ -47,6 +48,7 @@ pub fn scheduler(arg: &str) -> Result<Option<Source<Cow<'static, [u8]>>>, Failur
         return Err(unknown("scheduler", arg, SCHEDULERS, &[FAIR]));
     }
     let content = read(arg, MAX_OBJECT)?;
+    probe::survives(arg, &content)?;
     Ok(Some(Source { name, content: Cow::Owned(content) }))
 }
 

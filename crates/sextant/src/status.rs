@@ -11,10 +11,12 @@ pub enum Status {
     Done = 0,
     /// The answer is no: the verifier refused a program.
     No = 1,
-    /// Usage or I/O: a file that is missing or broken, an unknown name, a kfunc or field that Sextant lacks.
+    /// Usage or I/O: a file that is missing or broken, an unknown name, a kfunc or field that Sextant lacks; an object that libbpf does not survive.
     Usage = 2,
     /// The scheduler was thrown out for an error (exit kind of 1024 or more).
     SchedulerError = 3,
+    /// Sextant itself is wrong: an internal error, see `last_resort`.
+    Internal = 4,
     /// Ended by SIGINT or SIGTERM.
     Interrupted = 130,
 }

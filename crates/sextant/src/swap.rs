@@ -135,7 +135,12 @@ impl Lineup {
     pub fn try_out(&self, args: &SimArgs) -> Result<(), Failure> {
         for (number, e) in self.entrants.iter().enumerate().skip(1) {
             let Some(swap) = self.swaps.iter().find(|swap| swap.scheduler == e.name) else { continue };
-            let vm = Rc::new(scheduler::vm(args.cpus, scheduler::engine(args)?, args.sanitize)?);
+            let vm = Rc::new(scheduler::vm(
+                args.cpus,
+                scheduler::engine(args)?,
+                args.sanitize,
+                args.memory.unwrap_or(0),
+            )?);
             let loaded = self.load(number, args, &vm, true).map_err(|f| swap.blame(f))?;
             if let Some(Err(error)) = loaded.map(|ops| check_ops_params(&ops.params(), HZ)) {
                 return Err(swap.blame(scheduler::refused(error)));

@@ -79,6 +79,9 @@ impl Mem for VecMem {
     fn alloc(&self, _: ObjKind, _: u32) -> u64 {
         unreachable!("tests place objects themselves")
     }
+    fn try_alloc(&self, _: ObjKind, _: u32) -> Option<u64> {
+        unreachable!("tests place objects themselves")
+    }
     fn free(&self, _: ObjKind, _: u64, _: u32) {}
 }
 

@@ -75,6 +75,14 @@ impl Call<'_> {
         Err(self.bad(i, "is not a live bpf_cpumask"))
     }
 
+    /// The program gives back a reference on argument 1. A trap when it holds none: the object is the kernel's, who goes on using it.
+    pub(super) fn give_back(&self) -> Result<(), Trap> {
+        match self.ops.note_released(self.args[0]) {
+            true => Ok(()),
+            false => Err(self.bad(0, "was not acquired by this scheduler")),
+        }
+    }
+
     /// Checks that `size` bytes at argument `i` may be accessed, and gives the address.
     pub(super) fn buffer(&self, i: usize, size: u64, access: Access) -> Result<u64, Trap> {
         let addr = self.args[i];

@@ -55,6 +55,7 @@ pub fn vm_config(nr_cpus: u32, engine: Engine, sanitize: bool) -> VmConfig {
         sanitize,
         task_size: TaskStruct::SIZE,
         task_writable: writable.map(|(offset, len)| (offset as u32, len)).to_vec(),
+        memory: 0,
     }
 }
 
@@ -83,6 +84,8 @@ pub struct BpfOps {
     args: Args,
     /// Masks that programs own: address to references.
     cpumasks: RefCell<BTreeMap<u64, u32>>,
+    /// References that programs hold on tasks and cgroups: address to how many. A program gives back no other ones.
+    refs: RefCell<BTreeMap<u64, u32>>,
     /// Where `bpf_cpumask_any_distribute` goes on.
     distribute_next: Cell<u32>,
     /// Picoseconds of instructions not yet charged as whole nanoseconds.
@@ -114,6 +117,7 @@ impl BpfOps {
             handlers,
             stats: std::array::from_fn(|_| Cell::new((0, 0))),
             cpumasks: RefCell::default(),
+            refs: RefCell::default(),
             distribute_next: Cell::new(0),
             ps_left: Cell::new(0),
             cmasks: Cell::new(None),
@@ -159,6 +163,25 @@ impl BpfOps {
         s.charge(ps / 1000);
     }
 
+    /// A program was given a reference on the task or cgroup at `addr`; 0 is none.
+    fn note_acquired(&self, addr: u64) {
+        if addr != 0 {
+            *self.refs.borrow_mut().entry(addr).or_default() += 1;
+        }
+    }
+
+    /// A program gives back a reference on the task or cgroup at `addr`: false if it holds none, which only a program that no
+    /// verifier has seen can do.
+    fn note_released(&self, addr: u64) -> bool {
+        let mut refs = self.refs.borrow_mut();
+        let Some(held) = refs.get_mut(&addr) else { return false };
+        *held -= 1;
+        if *held == 0 {
+            refs.remove(&addr);
+        }
+        true
+    }
+
     /// Gives back one reference on a program's mask; the last one frees it.
     fn put_cpumask(&self, s: &Sched, addr: u64) {
         let mut masks = self.cpumasks.borrow_mut();
@@ -181,6 +204,9 @@ impl BpfOps {
         for addr in std::mem::take(&mut *self.cpumasks.borrow_mut()).into_keys() {
             s.mem.free(ObjKind::Kernel, addr, BpfCpumask::SIZE);
         }
+        for (addr, held) in std::mem::take(&mut *self.refs.borrow_mut()) {
+            (0..held).for_each(|_| put_object(s, addr));
+        }
         self.args.free(&*s.mem);
     }
 
@@ -190,5 +216,14 @@ impl BpfOps {
         let Some(cpu) = mask.next_from(from).or_else(|| mask.first()) else { return nr_cpus };
         self.distribute_next.set(cpu.0 + 1);
         cpu.0
+    }
+}
+
+/// Drops a reference on the task or cgroup at `addr`.
+fn put_object(s: &mut Sched, addr: u64) {
+    if let Some(p) = s.tasks.from_addr(addr) {
+        s.put_task_struct(p);
+    } else if let Some(cgrp) = s.cgroups.from_addr(addr) {
+        s.cgroup_put(cgrp);
     }
 }

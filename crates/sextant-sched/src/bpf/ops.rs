@@ -5,7 +5,7 @@ use sextant_abi::{CpuId, Ns};
 use sextant_vm::{ProgId, Trap, TrapKind};
 
 use super::host::KernelHost;
-use super::{BpfOps, SetupRun};
+use super::{BpfOps, SetupRun, put_object};
 use crate::ext::EnableError;
 use crate::ops::{Ops, OpsParams};
 use crate::sched::{Sched, TimerId};
@@ -45,10 +45,10 @@ impl BpfOps {
     /// Kptrs whose map elements have died give their references back.
     pub(super) fn release_dropped(&self, s: &mut Sched) {
         for kptr in self.vm.take_dropped_kptrs() {
-            match (s.tasks.from_addr(kptr.addr), s.cgroups.from_addr(kptr.addr)) {
-                (Some(p), _) => s.put_task_struct(p),
-                (_, Some(cgrp)) => s.cgroup_put(cgrp),
-                _ => self.put_cpumask(s, kptr.addr),
+            if self.note_released(kptr.addr) {
+                put_object(s, kptr.addr);
+            } else {
+                self.put_cpumask(s, kptr.addr);
             }
         }
     }

@@ -3,7 +3,6 @@
 use sextant_bpf::insn;
 
 use super::Kernel;
-use super::fd;
 use super::objects::Object;
 use crate::attr::{Attr, cmd, info as f};
 use crate::errno::Errno;
@@ -142,11 +141,6 @@ impl Kernel {
             _ => false,
         };
         let found = self.objects.borrow().values().find(same).cloned().ok_or(Errno::ENOENT)?;
-        if let Object::Map(map) = &found
-            && let Some(memory) = map.in_vm.get().and_then(|&vm_map| self.vm().ok()?.map_fd(vm_map))
-        {
-            return fd::duplicate(std::os::fd::AsFd::as_fd(&memory)).map(|(fd, _)| fd);
-        }
-        self.install("bpf-object", found)
+        self.descriptor_of(found)
     }
 }

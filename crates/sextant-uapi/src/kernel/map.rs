@@ -129,6 +129,11 @@ impl Kernel {
                 self.note_map(&map, Errno::EINVAL);
                 return Err(Errno::EINVAL);
             }
+            let bytes = u64::from(s.value_size).next_multiple_of(8) * u64::from(s.max_entries);
+            if self.vm.get().is_some_and(|vm| !vm.has_memory(bytes)) {
+                self.note_map(&map, Errno::ENOMEM);
+                return Err(Errno::ENOMEM);
+            }
             return self.install("bpf-map", Object::Map(Rc::new(map)));
         }
         let made = self.vm().and_then(|vm| map.vm_map(vm)).or_else(|errno| self.stand_in(&map).ok_or(errno));
@@ -158,6 +163,8 @@ impl Kernel {
                 format!(": it has no size in the object; set it with --set map:{}.max_entries=N", s.name)
             } else if matches!(s.map_type, 3 | 7 | 8 | 11 | 14..=21 | 24 | 25 | 28 | 30 | 34..) {
                 format!(": Sextant does not have {what} maps yet")
+            } else if errno == Errno::ENOMEM {
+                ": programs' objects have a limit of memory, which --memory raises".into()
             } else {
                 String::new()
             }

@@ -21,6 +21,7 @@ mod link;
 mod map;
 mod map_btf;
 mod objects;
+mod pin;
 mod prog;
 mod resolve;
 mod struct_ops;
@@ -47,6 +48,7 @@ pub use judge::{Judged, Outcome};
 pub(crate) use map::type_name as map_type_name;
 pub use objects::ProgType;
 pub(crate) use objects::{MapObject, Object, ProgObject};
+pub(crate) use pin::is_bpffs;
 pub(crate) use struct_ops::{OPS_STRUCTS, StructOpsValue};
 pub use verify::Verdict;
 
@@ -85,6 +87,8 @@ pub struct Kernel {
     judging: Cell<bool>,
     judged: RefCell<Vec<Judged>>,
     objects: RefCell<BTreeMap<fd::FileId, Object>>,
+    /// What is pinned, by path.
+    pins: RefCell<BTreeMap<String, Object>>,
     next_id: Cell<u32>,
     panic: RefCell<Option<Box<dyn Any + Send>>>,
     notes: RefCell<Vec<String>>,
@@ -134,6 +138,7 @@ impl Kernel {
             judging: Cell::new(false),
             judged: RefCell::default(),
             objects: RefCell::default(),
+            pins: RefCell::default(),
             next_id: Cell::new(1),
             panic: RefCell::default(),
             notes: RefCell::default(),
@@ -320,8 +325,9 @@ impl Kernel {
             cmd::PROG_GET_FD_BY_ID | cmd::MAP_GET_FD_BY_ID | cmd::BTF_GET_FD_BY_ID => {
                 self.fd_by_id(command, a)
             }
-            cmd::OBJ_GET => Err(Errno::ENOENT),
-            cmd::OBJ_PIN | cmd::TOKEN_CREATE => Err(Errno::EOPNOTSUPP),
+            cmd::OBJ_PIN => self.obj_pin(a),
+            cmd::OBJ_GET => self.obj_get(a),
+            cmd::TOKEN_CREATE => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::EINVAL),
         }
     }

@@ -102,6 +102,16 @@ impl Map {
         self.field_offset(|f| matches!(f, SpecialField::SpinLock | SpecialField::ResSpinLock)).is_some()
     }
 
+    /// Bytes of the blocks that were made with it; elements that came later are not counted.
+    pub(crate) fn block_len(&self) -> u64 {
+        match &self.kind {
+            Kind::Array(array) => array.block_len(),
+            Kind::Queue(queue) => queue.borrow().block_len(),
+            Kind::Ring(ring) => ring.block_len(),
+            _ => 0,
+        }
+    }
+
     /// Whether the values are other maps.
     pub(crate) fn is_of_maps(&self) -> bool {
         matches!(self.spec.map_type, BPF_MAP_TYPE_ARRAY_OF_MAPS | BPF_MAP_TYPE_HASH_OF_MAPS)

@@ -20,9 +20,15 @@ pub(crate) struct Queue {
 impl Queue {
     pub(crate) fn new(region: &Region, spec: &MapSpec) -> Result<Queue, Errno> {
         let (value_size, capacity) = (u64::from(spec.value_size), u64::from(spec.max_entries));
-        let ring = region.alloc_block(Zone::MapRo, value_size * capacity, 8)?;
+        let len = value_size.checked_mul(capacity).ok_or(Errno::ENOMEM)?;
+        let ring = region.alloc_block(Zone::MapRo, len, 8)?;
         let stack = spec.map_type == BPF_MAP_TYPE_STACK;
         Ok(Queue { ring, value_size, capacity, head: 0, len: 0, stack })
+    }
+
+    /// Bytes of the ring.
+    pub(crate) fn block_len(&self) -> u64 {
+        self.value_size * self.capacity
     }
 
     fn slot(&self, at: u64) -> u64 {

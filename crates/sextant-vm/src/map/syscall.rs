@@ -61,6 +61,7 @@ impl Vm {
         if let Some(map) = map {
             self.drop_map_values(&map);
             self.region.object_remove(map.addr, 1);
+            self.region.meter.uncharge(map.block_len());
             match &map.kind {
                 Kind::Arena(arena) => self.region.arena_free(arena),
                 Kind::Ring(ring) if !self.is_running() => {

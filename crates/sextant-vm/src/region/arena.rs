@@ -17,7 +17,7 @@ use std::rc::Rc;
 use rustix::fs::{FallocateFlags, SeekFrom};
 
 use super::ranges::Ranges;
-use super::{PAGE, Region, ZONE_BITS, Zone, sealed_memfd};
+use super::{Meter, PAGE, Region, ZONE_BITS, Zone, sealed_memfd};
 use crate::Errno;
 
 /// Arenas that one vm can have: a zone each.
@@ -31,6 +31,7 @@ pub(crate) struct Arena {
     pub(crate) user_start: u64,
     pages: u32,
     fd: OwnedFd,
+    meter: Rc<Meter>,
     present: Vec<Cell<u64>>,
     free: RefCell<Ranges>,
 }
@@ -46,7 +47,8 @@ impl Arena {
     #[inline]
     pub(super) fn covers(&self, low: u32, size: u64) -> bool {
         let Some(first) = self.page(low) else { return false };
-        let last = (u64::from(low) + size.max(1) - 1).try_into().ok().and_then(|end| self.page(end));
+        let end = u64::from(low).checked_add(size.max(1) - 1);
+        let last = end.and_then(|end| u32::try_from(end).ok()).and_then(|end| self.page(end));
         last.is_some_and(|last| (first..=last).all(|page| self.is_present(page)))
     }
 
@@ -78,6 +80,11 @@ impl Arena {
             let bit = 1 << (page % 64);
             bits.set(if present { bits.get() | bit } else { bits.get() & !bit });
         }
+    }
+
+    fn count_present(&self, start: u32, len: u32) -> u64 {
+        let marked = |page: &u32| self.present[*page as usize / 64].get() >> (page % 64) & 1 != 0;
+        (start..start + len).filter(marked).count() as u64
     }
 
     /// User address of a page.
@@ -120,6 +127,7 @@ impl Arena {
             match self.next_data(start).filter(|&page| page < start + count) {
                 Some(page) => _ = self.touched(page),
                 None => {
+                    self.meter.charge(u64::from(count) * PAGE).ok()?;
                     self.free.borrow_mut().clear(start, count);
                     self.mark(start, count, true);
                     return Some(self.user(start));
@@ -132,6 +140,7 @@ impl Arena {
     pub(crate) fn free(&self, addr: u64, count: u32) {
         let Some(start) = self.page(addr as u32) else { return };
         let count = count.min(self.pages - start);
+        self.meter.uncharge(self.count_present(start, count) * PAGE);
         self.free.borrow_mut().set(start, count);
         self.mark(start, count, false);
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -172,7 +181,15 @@ impl Region {
         let mut free = Ranges::default();
         free.set(0, pages);
         let present = vec![Cell::new(0); pages.div_ceil(64) as usize];
-        let arena = Rc::new(Arena { window, user_start, pages, fd, present, free: free.into() });
+        let arena = Rc::new(Arena {
+            window,
+            user_start,
+            pages,
+            fd,
+            meter: self.meter.clone(),
+            present,
+            free: free.into(),
+        });
         *self.arenas[index].borrow_mut() = Some(arena.clone());
         Ok(arena)
     }
@@ -184,6 +201,7 @@ impl Region {
     /// Gives an arena's memory back.
     pub(crate) fn arena_free(&self, arena: &Arena) {
         let index = (arena.window - Zone::Arena.start()) >> ZONE_BITS;
+        self.meter.uncharge(arena.count_present(0, arena.pages) * PAGE);
         *self.arenas[index as usize].borrow_mut() = None;
         let _ = self.host.discard(self.arena_offset(arena.window, arena.user_start), arena.len()); // else it costs memory
     }

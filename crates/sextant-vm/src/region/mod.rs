@@ -13,6 +13,7 @@
 //! 0x6b and reused first in, first out, at the end of the RCU section in which they were freed.
 
 mod arena;
+mod meter;
 mod objects;
 mod ranges;
 mod reserve;
@@ -32,6 +33,8 @@ use reserve::Reserve;
 use slots::Slots;
 
 pub(crate) use arena::Arena;
+pub use meter::DEFAULT_MEMORY;
+pub(crate) use meter::Meter;
 pub(crate) use reserve::{PAGE, seal_writes, sealed_memfd};
 pub(crate) use walls::Walls;
 
@@ -77,6 +80,11 @@ impl Zone {
         TAG | (self as u64) << ZONE_BITS
     }
 
+    /// Whether programs' objects fill it: it counts against the limit of [`RegionConfig::memory`].
+    const fn is_metered(self) -> bool {
+        matches!(self, Zone::MapRw | Zone::MapRo | Zone::Heap)
+    }
+
     const fn writable(self) -> bool {
         matches!(self, Zone::MapRw | Zone::Stack | Zone::Heap | Zone::Arena)
     }
@@ -100,6 +108,8 @@ pub struct RegionConfig {
     pub task_writable: Vec<(u32, u32)>,
     /// Keep the live objects and check accesses against them.
     pub sanitize: bool,
+    /// Bytes that maps, their elements, arena pages and programs' own objects may take; 0 stands for [`DEFAULT_MEMORY`].
+    pub memory: u64,
 }
 
 /// BPF-visible memory.
@@ -116,6 +126,7 @@ pub struct Region {
     slots: RefCell<Slots>,
     objects: Option<RefCell<Objects>>,
     arenas: arena::Arenas,
+    pub(crate) meter: Rc<Meter>,
     rcu_depth: Cell<u32>,
     /// Freed inside an RCU section: zone, address, size.
     rcu_pending: RefCell<Vec<(Zone, u64, u64)>>,
@@ -137,6 +148,7 @@ impl Region {
             slots: RefCell::default(),
             objects: cfg.sanitize.then(RefCell::default),
             arenas: Default::default(),
+            meter: Rc::new(Meter::new(cfg.memory)),
             rcu_depth: Cell::new(0),
             rcu_pending: RefCell::default(),
         }))
@@ -381,6 +393,11 @@ impl Mem for Region {
     fn alloc(&self, kind: ObjKind, size: u32) -> u64 {
         let zone = kind_zone(kind);
         self.alloc_slot(zone, size.into()).expect("the zone of kernel objects is full")
+    }
+
+    fn try_alloc(&self, kind: ObjKind, size: u32) -> Option<u64> {
+        let zone = kind_zone(kind);
+        self.alloc_kernel_slot(zone, size.into()).ok()
     }
 
     fn free(&self, kind: ObjKind, addr: u64, size: u32) {

@@ -5,11 +5,15 @@ use std::os::fd::OwnedFd;
 
 use sextant_abi::Mem;
 
+use super::meter::SLOT_OVERHEAD;
 use super::{MASK, PAGE, POISON, Region, ZONE_LEN, Zone, sealed_memfd};
 use crate::Errno;
 
 /// Pages are committed in steps of this many bytes.
 const COMMIT_STEP: u64 = 1 << 18;
+
+/// Of a zone of kernel objects, the part that programs cannot fill: 1 GiB.
+const KERNELS_OWN: u64 = 1 << 30;
 
 /// How far each zone is given out, and the freed slots.
 #[derive(Default)]
@@ -20,8 +24,14 @@ pub(crate) struct Slots {
 }
 
 impl Region {
-    /// Memory that is never given back: map values, stacks. Zeroed.
+    /// Memory that is never given back: map values, stacks. Zeroed. What programs' objects take is charged to the meter.
     pub(crate) fn alloc_block(&self, zone: Zone, size: u64, align: u64) -> Result<u64, Errno> {
+        let charge = if zone.is_metered() { size } else { 0 };
+        self.meter.charge(charge)?;
+        self.carve(zone, size, align).inspect_err(|_| self.meter.uncharge(charge))
+    }
+
+    fn carve(&self, zone: Zone, size: u64, align: u64) -> Result<u64, Errno> {
         let mut slots = self.slots.borrow_mut();
         let at = slots.bump[zone as usize].next_multiple_of(align);
         let end = size.checked_next_multiple_of(8).and_then(|s| at.checked_add(s)).ok_or(Errno::ENOMEM)?;
@@ -100,17 +110,41 @@ impl Region {
     /// An object that can be freed: a freed slot of the same zone and size, else new memory. Zeroed.
     pub(crate) fn alloc_slot(&self, zone: Zone, size: u64) -> Result<u64, Errno> {
         let stride = self.stride(zone, size);
-        let reused =
-            self.slots.borrow_mut().free.get_mut(&(zone as u8, stride)).and_then(VecDeque::pop_front);
-        let addr = match reused {
-            Some(addr) => {
-                self.fill(addr, stride, 0);
-                addr
+        let addr = match self.reuse(zone, stride) {
+            Some(addr) => addr,
+            None if zone.is_metered() => {
+                self.meter.charge(SLOT_OVERHEAD)?;
+                self.alloc_block(zone, stride, 8).inspect_err(|_| self.meter.uncharge(SLOT_OVERHEAD))?
             }
             None => self.alloc_block(zone, stride, 8)?,
         };
         self.object_add(addr, size, stride, 1);
         Ok(addr)
+    }
+
+    /// The same for a kernel object that a program asks for: it counts against the limit, and a part of the zone stays for the
+    /// kernel's own objects, whose allocation never fails.
+    pub(super) fn alloc_kernel_slot(&self, zone: Zone, size: u64) -> Result<u64, Errno> {
+        let stride = self.stride(zone, size);
+        let addr = match self.reuse(zone, stride) {
+            Some(addr) => addr,
+            None if self.used(zone) + stride > ZONE_LEN - KERNELS_OWN => return Err(Errno::ENOMEM),
+            None => {
+                let charge = stride + SLOT_OVERHEAD;
+                self.meter.charge(charge)?;
+                self.carve(zone, stride, 8).inspect_err(|_| self.meter.uncharge(charge))?
+            }
+        };
+        self.object_add(addr, size, stride, 1);
+        Ok(addr)
+    }
+
+    /// A freed slot of that zone and stride, zeroed.
+    fn reuse(&self, zone: Zone, stride: u64) -> Option<u64> {
+        let addr =
+            self.slots.borrow_mut().free.get_mut(&(zone as u8, stride)).and_then(VecDeque::pop_front)?;
+        self.fill(addr, stride, 0);
+        Some(addr)
     }
 
     /// Memory that programs may write, for `bpf_obj_new` and the like. Zeroed; ENOMEM.

@@ -95,7 +95,7 @@ pub(crate) use compiled_too;
 /// A vm with 2 CPUs and 64-byte tasks, of which bytes 16..24 and 32..40 may be written.
 pub fn vm(sanitize: bool) -> Vm {
     let task_writable = vec![(16, 8), (32, 8)];
-    Vm::new(VmConfig { nr_cpus: 2, sanitize, task_size: 64, task_writable, engine: ENGINE.get() })
+    Vm::new(VmConfig { nr_cpus: 2, sanitize, task_size: 64, task_writable, engine: ENGINE.get(), memory: 0 })
         .expect("address space")
 }
 

@@ -48,7 +48,7 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
 }
 
 fn create(c: &mut Call<'_>) -> Ret {
-    let addr = c.s.mem.alloc(ObjKind::Kernel, BpfCpumask::SIZE);
+    let Some(addr) = c.s.mem.try_alloc(ObjKind::Kernel, BpfCpumask::SIZE) else { return Ok(0) };
     c.ops.cpumasks.borrow_mut().insert(addr, 1);
     Ok(addr)
 }

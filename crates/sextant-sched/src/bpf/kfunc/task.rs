@@ -38,7 +38,9 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
         KfuncId::scx_bpf_events => events,
         KfuncId::scx_bpf_task_cgroup => |c| {
             let p = c.task(0)?;
-            Ok(c.s.kf_scx_bpf_task_cgroup(p))
+            let cgrp = c.s.kf_scx_bpf_task_cgroup(p);
+            c.ops.note_acquired(cgrp);
+            Ok(cgrp)
         },
         KfuncId::scx_bpf_switch_all => |c| {
             c.s.kf_scx_bpf_switch_all();
@@ -58,6 +60,7 @@ pub(super) fn handler(id: KfuncId) -> Option<Handler> {
         },
         KfuncId::bpf_cgroup_release => |c| {
             let id = c.cgroup(0)?;
+            c.give_back()?;
             c.s.cgroup_put(id);
             Ok(0)
         },
@@ -88,7 +91,11 @@ fn cpu_rq(c: &mut Call<'_>) -> Ret {
 /// A reference on a cgroup that is not gone: its address, or NULL.
 fn get_cgroup(c: &mut Call<'_>, id: Option<CgroupId>) -> u64 {
     match id {
-        Some(id) if c.s.cgroup_get(id) => c.s.cgroups[id].cgrp.addr(),
+        Some(id) if c.s.cgroup_get(id) => {
+            let addr = c.s.cgroups[id].cgrp.addr();
+            c.ops.note_acquired(addr);
+            addr
+        }
         _ => 0,
     }
 }
@@ -129,16 +136,23 @@ fn events(c: &mut Call<'_>) -> Ret {
 
 fn task_from_pid(c: &mut Call<'_>) -> Ret {
     let p = c.s.tasks.from_pid(c.s32(0)).filter(|&p| c.s.get_task_struct(p));
-    Ok(c.addr_of(p))
+    let addr = c.addr_of(p);
+    c.ops.note_acquired(addr);
+    Ok(addr)
 }
 
 fn task_acquire(c: &mut Call<'_>) -> Ret {
     let p = c.task(0)?;
-    Ok(if c.s.get_task_struct(p) { c.u64(0) } else { 0 })
+    if !c.s.get_task_struct(p) {
+        return Ok(0);
+    }
+    c.ops.note_acquired(c.u64(0));
+    Ok(c.u64(0))
 }
 
 fn task_release(c: &mut Call<'_>) -> Ret {
     let p = c.task(0)?;
+    c.give_back()?;
     c.s.put_task_struct(p);
     Ok(0)
 }
