@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -15,6 +16,8 @@
 #define NAME_BYTES 16
 #define MAX_MAPS 64
 #define NO_MAP 0xffffffffu
+/* How long one program may be verified; it may keep a gigabyte of states by then. */
+#define SECONDS_PER_PROGRAM 10
 
 /* A file in memory, read from its beginning to its end. */
 struct reader {
@@ -116,6 +119,8 @@ static void load(struct reader *r, int btf_fd, const int *fds, __u32 nr_maps, st
 	__u32 type = word(r), attach = word(r), attach_id = word(r), flags = word(r), count = word(r), infos = word(r);
 	const void *name = take(r, NAME_BYTES), *code = take(r, count * sizeof(struct bpf_insn));
 	const void *info = take(r, infos * 8ul);
+	struct itimerval limit = { .it_value.tv_sec = SECONDS_PER_PROGRAM, .it_interval.tv_sec = 1 };
+	struct itimerval none = {};
 	struct bpf_insn *insns;
 	int fd;
 
@@ -136,7 +141,9 @@ static void load(struct reader *r, int btf_fd, const int *fds, __u32 nr_maps, st
 	opts.log_size = log->bytes;
 	opts.log_level = log->level;
 	log->buf[0] = 0;
+	setitimer(ITIMER_REAL, &limit, NULL);
 	fd = bpf_prog_load(type, "random", "GPL", insns, count, &opts);
+	setitimer(ITIMER_REAL, &none, NULL);
 	answer(name, fd < 0 ? fd : 0, log->buf);
 	if (fd >= 0)
 		close(fd);

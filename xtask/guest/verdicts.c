@@ -42,7 +42,9 @@
 #define SECONDS_PER_PROGRAM 60
 /* The whole log of a program is at most this long; of a longer one the kernel keeps the end. */
 #define LOG_BYTES (4 << 20)
-#define WARNINGS_BYTES (16 << 10)
+/* Of libbpf's words on an object, which may hold the log of its BTF, the end counts. */
+#define WARNINGS_BYTES (1 << 20)
+#define WARNINGS_TOLD 1000
 /* Elements of a map whose object does not say. */
 #define UNSIZED_ENTRIES 16
 /* The statistics line, which has the instructions processed, is bit 2 of the log level. */
@@ -67,6 +69,11 @@ static int keep_warning(enum libbpf_print_level level, const char *format, va_li
 	if (n > 0)
 		warnings_len += (size_t)n < room ? (size_t)n : room - 1;
 	return 0;
+}
+
+static const char *told_warnings(void)
+{
+	return warnings_len > WARNINGS_TOLD ? warnings + warnings_len - WARNINGS_TOLD : warnings;
 }
 
 static void forget_warnings(void)
@@ -107,25 +114,49 @@ static void tell(const char *object, struct bpf_program *prog, int error, const 
 	fflush(port);
 }
 
-/* The value of an enumerator of the kernel; false if it has none of this name. */
-static bool kernel_enumerator(const char *name, __u64 *value)
+/* The kernel's enumerators SCX_NAME, which objects ask for. */
+static struct enumerator {
+	const char *name;
+	__u64 value;
+} *enumerators;
+static size_t nr_enumerators;
+
+static void find_enumerators_of(const struct btf_type *type)
+{
+	bool wide = btf_is_enum64(type);
+
+	for (__u32 i = 0; i < btf_vlen(type); i++) {
+		__u32 off = wide ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off;
+		const char *name = btf__name_by_offset(kernel_btf, off);
+		__u64 value = wide ? btf_enum64_value(&btf_enum64(type)[i]) : (__u64)(__s64)btf_enum(type)[i].val;
+
+		if (strncmp(name, "SCX_", 4))
+			continue;
+		enumerators = realloc(enumerators, (nr_enumerators + 1) * sizeof(*enumerators));
+		enumerators[nr_enumerators++] = (struct enumerator){ name, value };
+	}
+}
+
+static void find_enumerators(void)
 {
 	__u32 count = btf__type_cnt(kernel_btf);
 
 	for (__u32 id = 1; id < count; id++) {
 		const struct btf_type *type = btf__type_by_id(kernel_btf, id);
-		bool wide = btf_is_enum64(type);
 
-		if (!wide && !btf_is_enum(type))
+		if (btf_is_any_enum(type))
+			find_enumerators_of(type);
+	}
+}
+
+/* The value of an enumerator of the kernel; false if it has none of this name. */
+static bool kernel_enumerator(const char *name, __u64 *value)
+{
+	for (size_t i = 0; i < nr_enumerators; i++) {
+		if (strcmp(enumerators[i].name, name))
 			continue;
-		for (__u32 i = 0; i < btf_vlen(type); i++) {
-			__u32 name_off = wide ? btf_enum64(type)[i].name_off : btf_enum(type)[i].name_off;
-
-			if (strcmp(btf__name_by_offset(kernel_btf, name_off), name))
-				continue;
-			*value = wide ? btf_enum64_value(&btf_enum64(type)[i]) : (__u64)(__s64)btf_enum(type)[i].val;
-			return true;
-		}
+		*value = enumerators[i].value;
+		return true;
 	}
 	return false;
 }
@@ -249,9 +280,25 @@ static void ask(const char *path, struct bpf_program *prog)
 	setitimer(ITIMER_REAL, &limit, NULL);
 	fd = bpf_program__clone(prog, &opts);
 	setitimer(ITIMER_REAL, &none, NULL);
-	tell(path, prog, fd < 0 ? fd : 0, log_buf[0] ? log_buf : warnings);
+	tell(path, prog, fd < 0 ? fd : 0, log_buf[0] ? log_buf : told_warnings());
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Only the named program; or those that the object loads by itself, or all if there is none such. */
+static void choose_programs(struct bpf_object *obj, const char *only)
+{
+	struct bpf_program *prog;
+	bool any = false;
+
+	bpf_object__for_each_program(prog, obj)
+		any |= bpf_program__autoload(prog);
+	bpf_object__for_each_program(prog, obj) {
+		if (only)
+			bpf_program__set_autoload(prog, !strcmp(bpf_program__name(prog), only));
+		else if (!any)
+			bpf_program__set_autoload(prog, true);
+	}
 }
 
 /* Prepares the object with `only` of its programs, or with all, and asks about these; the error of the preparation. */
@@ -265,8 +312,7 @@ static int prepare_and_ask(const char *path, const char *only)
 	obj = open_object(path);
 	if (!obj)
 		return -errno;
-	bpf_object__for_each_program(prog, obj)
-		bpf_program__set_autoload(prog, !only || !strcmp(bpf_program__name(prog), only));
+	choose_programs(obj, only);
 	error = bpf_object__prepare(obj);
 	if (!error)
 		bpf_object__for_each_program(prog, obj)
@@ -275,7 +321,7 @@ static int prepare_and_ask(const char *path, const char *only)
 	if (error && only)
 		bpf_object__for_each_program(prog, obj)
 			if (!strcmp(bpf_program__name(prog), only))
-				tell(path, prog, error, warnings);
+				tell(path, prog, error, told_warnings());
 	bpf_object__close(obj);
 	return error;
 }
@@ -288,8 +334,10 @@ static void ask_one_by_one(const char *path)
 
 	if (!obj)
 		return;
+	choose_programs(obj, NULL);
 	bpf_object__for_each_program(prog, obj)
-		prepare_and_ask(path, bpf_program__name(prog));
+		if (bpf_program__autoload(prog))
+			prepare_and_ask(path, bpf_program__name(prog));
 	bpf_object__close(obj);
 }
 
@@ -301,7 +349,7 @@ static void judge(const char *path)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	error = prepare_and_ask(path, NULL);
 	if (error) {
-		tell(path, NULL, error, warnings);
+		tell(path, NULL, error, told_warnings());
 		ask_one_by_one(path);
 	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
@@ -382,6 +430,8 @@ static void set_up(void)
 	log_buf = malloc(LOG_BYTES);
 	libbpf_set_print(keep_warning);
 	kernel_btf = btf__load_vmlinux_btf();
+	if (kernel_btf)
+		find_enumerators();
 }
 
 int main(void)

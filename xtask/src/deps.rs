@@ -33,6 +33,16 @@ pub const ZSTD: Need = need("zstd", "zstd");
 pub const XZ: Need = need("xz-utils", "xz");
 /// Runs the kernel's bpf_doc.py.
 pub const PYTHON: Need = need("python3", "python3");
+/// Runs a kernel without KVM.
+pub const QEMU: Need = need("qemu-system-x86", "qemu-system-x86_64");
+/// Compiles and links the guest of that kernel statically, with the libraries that libbpf needs.
+pub const GCC: Need = need("gcc", "gcc");
+/// libelf.
+pub const LIBELF: Need = need("libelf-dev", "/usr/include/libelf.h");
+/// zlib.
+pub const ZLIB: Need = need("zlib1g-dev", "/usr/include/zlib.h");
+/// zstd, for a libelf that reads sections compressed with it.
+pub const LIBZSTD: Need = need("libzstd-dev", "/usr/include/zstd.h");
 /// The keys that Debian's mirror is checked with, on Ubuntu too.
 pub const DEBIAN_KEYS: Need =
     need("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg");

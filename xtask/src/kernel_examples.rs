@@ -26,7 +26,7 @@ use crate::apt::Suite;
 use crate::{Done, bpf_clang, deps, run, vmlinuz, workspace};
 
 /// The suite that has these kernels.
-const SUITE: &str = "trixie-backports";
+pub const SUITE: &str = "trixie-backports";
 /// The emulated kernel's version; where its packages are gone, the next one that is there.
 const KERNEL: (u32, u32) = (7, 3);
 /// Raised when the recipe changes, so that an old result is not taken for a new one.
@@ -145,6 +145,11 @@ fn kernel_version(name: &str) -> Option<(u32, u32, u32, u32)> {
     Some((major, minor, patch.parse().ok()?, kind))
 }
 
+/// Whether a line of the STAMP is about the package that holds the kernel.
+pub fn is_kernel(line: &str) -> bool {
+    line.split(' ').next().is_some_and(|package| kernel_version(package).is_some())
+}
+
 fn two(version: &str) -> Option<(u32, u32)> {
     let (major, minor) = version.split_once('.')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
@@ -174,7 +179,7 @@ fn unpack_source(tar: &Path, top: &str, dir: &Path) -> Result<()> {
 }
 
 /// `boot/vmlinuz-*` or `usr/lib/modules/*/vmlinuz*`.
-fn find_vmlinuz(unpacked: &Path) -> Option<PathBuf> {
+pub fn find_vmlinuz(unpacked: &Path) -> Option<PathBuf> {
     let modules = fs::read_dir(unpacked.join("usr/lib/modules")).into_iter().flatten().flatten();
     let mut dirs: Vec<PathBuf> = modules.map(|entry| entry.path()).collect();
     dirs.push(unpacked.join("boot"));

@@ -14,6 +14,7 @@ mod fuzz;
 mod invariants;
 mod kernel_examples;
 mod kernel_replay;
+mod kernel_verdicts;
 mod metadata;
 mod model;
 mod objects;
@@ -85,6 +86,20 @@ enum Chore {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Hold the verifier against a real kernel of the same version under QEMU, and write docs/parity/kernel-verdicts.md
+    KernelVerdicts {
+        /// Only compare, with fewer random programs; writes nothing
+        #[arg(long)]
+        check: bool,
+        /// How many random programs
+        #[arg(long)]
+        random: Option<u64>,
+        /// Show the kernel's whole log of what differs
+        #[arg(short, long)]
+        verbose: bool,
+        /// Only these objects: shows both verdicts on each of their programs
+        objects: Vec<std::path::PathBuf>,
+    },
     /// Measure what docs/performance.md says: every figure in one run, as Markdown
     Bench,
     /// Run the class beside the naive model, or simulations under the checkers, for many random sequences
@@ -152,6 +167,7 @@ impl Chore {
             Chore::Mutants { .. } => "mutants",
             Chore::Deny => "deny",
             Chore::Invariants => "invariants",
+            Chore::KernelVerdicts { .. } => "kernel-verdicts",
             Chore::Bench => "bench",
             Chore::Asan => "asan",
             Chore::Fuzz { .. } => "fuzz",
@@ -165,6 +181,14 @@ impl Chore {
             Chore::KernelExamples { force } => kernel_examples::run(*force),
             Chore::Schedulers { check } => schedulers::run(*check),
             Chore::VerifierTests { check, only } => verifier_tests::run(*check, only.as_deref()),
+            Chore::KernelVerdicts { check, random, verbose, objects } => {
+                kernel_verdicts::run(&kernel_verdicts::Request {
+                    check: *check,
+                    random: *random,
+                    verbose: *verbose,
+                    objects: objects.clone(),
+                })
+            }
             Chore::KernelReplay { files, bpf, show, verbose } => {
                 kernel_replay::run(files, *bpf, *show, *verbose)
             }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::{Done, workspace};
 
 /// Name and arguments to cargo, in order. The objects that tests read are made before the tests.
-const STEPS: [(&str, &[&str]); 15] = [
+const STEPS: [(&str, &[&str]); 16] = [
     ("format", &["fmt", "--all", "--check"]),
     ("deny", &["xtask", "deny"]),
     ("kernel-examples", &["xtask", "kernel-examples"]),
@@ -20,6 +20,7 @@ const STEPS: [(&str, &[&str]); 15] = [
     ("tests", &["test", "--locked", "--workspace", "--all-targets", "--no-fail-fast", "--", "--show-output"]),
     ("verifier tests", &["xtask", "verifier-tests", "--check"]),
     ("damaged objects", &["xtask", "objects"]),
+    ("a real kernel's verdicts", &["xtask", "kernel-verdicts", "--check"]),
     ("address sanitizer", &["xtask", "asan"]),
     ("doc tests", &["test", "--locked", "--workspace", "--doc", "--no-fail-fast"]),
     ("documentation", &["doc", "--locked", "--workspace", "--no-deps", "--quiet"]),

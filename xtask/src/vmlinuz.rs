@@ -1,4 +1,4 @@
-//! The BTF inside a distribution's vmlinuz (x86 boot protocol 2.08 or later, see the kernel's
+//! The kernel, and its BTF, inside a distribution's vmlinuz (x86 boot protocol 2.08 or later, see the kernel's
 //! Documentation/arch/x86/boot.rst): the payload is a zstd-compressed ELF whose section `.BTF` it is.
 
 use std::fs;
@@ -20,17 +20,23 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// The kernel's BTF; `scratch` is a directory for the unpacked kernel, which is removed again.
 pub fn btf(vmlinuz: &Path, scratch: &Path) -> Result<Vec<u8>> {
-    let image = fs::read(vmlinuz).with_context(|| format!("cannot read {}", vmlinuz.display()))?;
-    let compressed = scratch.join("vmlinux.zst");
     let vmlinux = scratch.join("vmlinux");
-    fs::write(&compressed, payload(&image).with_context(|| vmlinuz.display().to_string())?)?;
-    run::output(Command::new("zstd").args(["-dqf"]).arg(&compressed).arg("-o").arg(&vmlinux))?;
+    unpack(vmlinuz, scratch, &vmlinux)?;
     let elf = fs::read(&vmlinux)?;
-    fs::remove_file(&compressed)?;
     fs::remove_file(&vmlinux)?;
     let file = object::File::parse(&*elf).context("the payload of vmlinuz is not an ELF")?;
     let section = file.section_by_name(".BTF").context("this kernel has no section .BTF")?;
     Ok(section.data()?.to_vec())
+}
+
+/// Writes the ELF that is compressed in a vmlinuz; `scratch` is a directory for what is in between.
+pub fn unpack(vmlinuz: &Path, scratch: &Path, vmlinux: &Path) -> Result<()> {
+    let image = fs::read(vmlinuz).with_context(|| format!("cannot read {}", vmlinuz.display()))?;
+    let compressed = scratch.join("vmlinux.zst");
+    fs::write(&compressed, payload(&image).with_context(|| vmlinuz.display().to_string())?)?;
+    run::output(Command::new("zstd").args(["-dqf"]).arg(&compressed).arg("-o").arg(vmlinux))?;
+    fs::remove_file(&compressed)?;
+    Ok(())
 }
 
 /// The compressed kernel without the uncompressed size that follows it.
