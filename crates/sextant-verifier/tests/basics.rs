@@ -249,7 +249,7 @@ fn stack_depth_and_recursion() {
 #[test]
 fn pointers_are_not_numbers() {
     program("mul %r1, 2\nmov %r0, 0\nexit")
-        .refused(Code::BadPointerMath, "R1 bitwise operator *= on pointer prohibited");
+        .refused(Code::BadPointerMath, "R1 pointer arithmetic with *= operator prohibited");
     program("mov32 %r2, %r1\nmov %r0, 0\nexit").refused(Code::BadPointerMath, "partial copy of pointer");
     program("ldxdw %r2, [%r1+8]\nldxdw %r0, [%r2+0]\nexit")
         .refused(Code::NotAPointer, "R2 invalid mem access 'scalar'");

@@ -17,8 +17,6 @@ use support::{command, root};
 
 /// File (without `.bpf.c`) and variants on which Sextant and Linux differ.
 const WRONG: &[(&str, &[u64])] = &[
-    ("b06_div_mod", &[7]),
-    ("b17_shifts", &[0]),
     ("b20_unaligned_atomic", &[9]),
     ("b21_negative_base", &[0, 1]),
     ("c03_timer", &[7]),

@@ -71,8 +71,12 @@ impl Env<'_> {
             self.callback_result(callback)?;
             self.no_leak_from_callback()?;
             self.st.frames.pop();
-            self.st.top_mut().callback_depth += 1;
             self.special_gone();
+            if let Some(round) = self.previous_round(callsite, self.parent + 1) {
+                let mut next = std::mem::replace(&mut self.st, State::new(0, false));
+                self.widen(round, &mut next);
+                self.st = next;
+            }
             // The call is executed again: it may run the callback once more.
             return Ok(Next::Goto(callsite));
         }
@@ -238,8 +242,8 @@ impl Env<'_> {
             self.matters(&r0);
             let half = matches!(self.prog.kind, ProgKind::Other(hook) if hook.is_lsm());
             let (smin, smax) = match half {
-                true => (r0.s.smin32.into(), r0.s.smax32.into()),
-                false => (r0.s.smin, r0.s.smax),
+                true => (r0.s.smin32().into(), r0.s.smax32().into()),
+                false => (r0.s.smin(), r0.s.smax()),
             };
             if smin < min || smax > max {
                 let text = format!(

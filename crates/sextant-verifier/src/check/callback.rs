@@ -44,14 +44,11 @@ impl Env<'_> {
             frame.regs[i + 1] = *arg;
         }
         self.st.unrolled += 1;
-        let mut inside = std::mem::replace(&mut self.st, here);
-        let caller = inside.frames.len() - 2;
+        let caller = self.st.frames.len() - 2;
+        self.st.frames[caller].callback_depth += 1;
+        let inside = std::mem::replace(&mut self.st, here);
         // The caller's r1-r5 stay: the call is executed again when the callback returns.
-        if self.st.frames[caller].callback_depth > 0
-            && let Some(round) = self.previous_round()
-        {
-            self.widen(round, &mut inside);
-        }
+        self.st.top_mut().callback_depth = 0;
         self.push(inside, func)
     }
 
@@ -64,8 +61,7 @@ impl Env<'_> {
         for (i, arg) in form.args.iter().enumerate() {
             frame.regs[i + 1] = *arg;
         }
-        state.unrolled = self.st.unrolled + 1;
-        self.push(state, func)
+        self.push_alone(state)
     }
 
     pub(super) fn callback_result(&mut self, callback: Callback) -> Res {
@@ -75,10 +71,11 @@ impl Env<'_> {
         }
         self.matters(&r0);
         let (min, max) = callback.ret;
-        if r0.s.smin < min || r0.s.smax > max {
+        if r0.s.smin() < min || r0.s.smax() > max {
             let text = format!(
                 "At callback return the register R0 has smin={} smax={} should have been in [{min}, {max}]",
-                r0.s.smin, r0.s.smax
+                r0.s.smin(),
+                r0.s.smax()
             );
             return refuse_reg(Code::Callback, 0, text);
         }
@@ -105,10 +102,10 @@ impl Env<'_> {
         let done = self.st.top().callback_depth;
         // A known number of rounds is not exceeded.
         self.matters(&nr);
-        if nr.s.umax > u64::from(done) {
+        if nr.s.umax() > u64::from(done) {
             let index = self.number(Scalar::bytes(4));
             let args = vec![index, ctx];
-            self.run_callback(func, Form { args, callback: LOOP })?;
+            return self.run_callback(func, Form { args, callback: LOOP });
         }
         self.st.top_mut().callback_depth = 0;
         Ok(())

@@ -8,6 +8,7 @@ use sextant_abi::tables::{HELPERS, KFUNCS};
 use sextant_bpf::disasm::width;
 use sextant_bpf::opcode::{Alu, AtomicOp, Callee, Imm64, Kind, Operand, lookup};
 
+use super::live::Liveness;
 use crate::program::{FuncDesc, Program};
 use crate::structure::{func_target, jump_target};
 
@@ -22,6 +23,12 @@ pub struct Cfg {
     pub prune: Vec<bool>,
     /// And always kept here.
     pub force: Vec<bool>,
+    /// Coming here is part of a path's history.
+    pub jumps: Vec<bool>,
+    /// Number of the loop that the instruction is part of; 0: none.
+    pub loops: Vec<u32>,
+    /// Parts of the stack that are read later.
+    pub stack: Liveness,
     /// Registers read later, before the instruction.
     pub live: Vec<u16>,
     /// By first slot.
@@ -55,6 +62,9 @@ impl Cfg {
             relocs: vec![None; len],
             prune: vec![false; len],
             force: vec![false; len],
+            jumps: vec![false; len],
+            loops: Vec::new(),
+            stack: Liveness::default(),
             live: vec![0; len],
             funcs: BTreeMap::new(),
             callbacks: BTreeSet::new(),
@@ -76,6 +86,8 @@ impl Cfg {
         cfg.mark_points(prog);
         cfg.find_moving(prog);
         cfg.find_live(prog);
+        cfg.loops = super::scc::loops(&cfg, prog);
+        cfg.stack = Liveness::build(&cfg, prog);
         Ok(cfg)
     }
 
@@ -173,7 +185,8 @@ impl Cfg {
         Ok(())
     }
 
-    fn successors(&self, prog: &Program, pc: usize) -> [Option<usize>; 2] {
+    /// Where the instruction may go on within its function.
+    pub fn successors(&self, prog: &Program, pc: usize) -> [Option<usize>; 2] {
         let next = Some(pc + width(&prog.insns[pc]));
         let target = jump_target(pc, &prog.insns[pc]).map(|t| t as usize);
         match self.kinds[pc] {
@@ -183,30 +196,44 @@ impl Cfg {
         }
     }
 
+    /// Mirrors the marks that `visit_insn()` makes.
     fn mark_points(&mut self, prog: &Program) {
         for pc in 0..prog.insns.len() {
-            match self.kinds[pc] {
-                Some(Kind::Jump { .. } | Kind::MayGoto) => {
-                    self.prune[pc] = true;
-                    self.force[pc] = self.kinds[pc] == Some(Kind::MayGoto);
+            let Some(kind) = self.kinds[pc] else { continue };
+            let (next, target) = (pc + width(&prog.insns[pc]), jump_target(pc, &prog.insns[pc]));
+            let function = match kind {
+                Kind::Call(Callee::Local) => func_target(pc, &prog.insns[pc]).map(|t| t as usize),
+                _ => self.func_ref(prog, pc),
+            };
+            let runs = matches!(kind, Kind::Call(_)) && self.calls_back(prog, pc);
+            let steps = matches!(kind, Kind::Call(Callee::Kfunc)) && self.is_iter_next(pc);
+            self.force[pc] = kind == Kind::MayGoto || runs || steps;
+            self.jumps[pc] |= runs;
+            let here = matches!(kind, Kind::Jump { .. } | Kind::MayGoto) || function.is_some();
+            self.prune[pc] |= here || self.force[pc] || self.calls_later(prog, pc);
+            let after = (matches!(kind, Kind::Call(_)) || function.is_some()).then_some(next);
+            for to in [after, target.map(|t| t as usize), function].into_iter().flatten() {
+                if to < self.prune.len() {
+                    (self.prune[to], self.jumps[to]) = (true, true);
                 }
-                Some(Kind::Ja { .. }) => {}
-                Some(Kind::Call(Callee::Local)) => (self.prune[pc], self.prune[pc + 1]) = (true, true),
-                Some(Kind::Call(callee)) => {
-                    let special = match callee {
-                        Callee::Kfunc => self.is_iter_next(pc),
-                        _ => self.calls_back(prog, pc),
-                    };
-                    if special || (callee == Callee::Kfunc && self.calls_back(prog, pc)) {
-                        (self.prune[pc], self.force[pc]) = (true, true);
-                    }
-                    continue;
-                }
-                _ => continue,
             }
-            if let Some(target) = jump_target(pc, &prog.insns[pc]) {
-                self.prune[target as usize] = true;
+        }
+    }
+
+    /// Whether a call sets a callback that runs later, by itself.
+    fn calls_later(&self, prog: &Program, pc: usize) -> bool {
+        use sextant_abi::tables::{HelperId, KfuncId};
+        match (self.kinds[pc], self.relocs[pc]) {
+            (Some(Kind::Call(Callee::Helper)), _) => {
+                HelperId::from_number(prog.insns[pc].imm as u32) == Some(HelperId::timer_set_callback)
             }
+            (Some(Kind::Call(Callee::Kfunc)), Some(Reloc::Kfunc(i))) => {
+                KfuncId::from_index(i).is_some_and(|k| {
+                    KFUNCS[k as usize].name.contains("set_callback")
+                        || KFUNCS[k as usize].name.contains("task_work")
+                })
+            }
+            _ => false,
         }
     }
 

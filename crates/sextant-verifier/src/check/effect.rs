@@ -131,12 +131,13 @@ impl Env<'_> {
         if hook == (BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT) {
             return Ok(());
         }
-        if i64::from(reg.s.smin32) >= min && i64::from(reg.s.smax32) <= max {
+        if i64::from(reg.s.smin32()) >= min && i64::from(reg.s.smax32()) <= max {
             return Ok(());
         }
         let text = format!(
             "At bpf_set_retval the register R1 has smin={} smax={} should have been in [{min}, {max}]",
-            reg.s.smin32, reg.s.smax32
+            reg.s.smin32(),
+            reg.s.smax32()
         );
         refuse_reg(Code::ArgType, 1, text)
     }

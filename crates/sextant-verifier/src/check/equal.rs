@@ -133,45 +133,37 @@ impl Compare<'_> {
     }
 
     fn stack(&mut self, old: &Frame, new: &Frame) -> bool {
-        if self.exact == Exact::Full && old.stack.len() != new.stack.len() {
+        if self.exact == Exact::Full && old.stack.len() > new.stack.len() {
             return false;
         }
-        old.stack.iter().enumerate().all(|(i, o)| {
-            let n = new.stack.get(i).copied().unwrap_or(Slot::EMPTY);
-            self.slot(o, &n)
+        old.stack.iter().enumerate().all(|(i, o)| match new.stack.get(i) {
+            Some(n) => self.slot(o, n),
+            // What may be anything, or is not read, is there as well as not.
+            None => o.bytes.iter().all(|b| matches!(b, Byte::Invalid | Byte::Misc)),
         })
     }
 
+    /// Mirrors a round of `stacksafe()`: bytes from the highest address down.
     fn slot(&mut self, old: &Slot, new: &Slot) -> bool {
+        let same = |at: usize| self.exact != Exact::Full || old.bytes[at] == new.bytes[at];
         if old.special != Special::None || new.special != Special::None {
-            // Special slots have a say even when nobody reads them again: they must be given back.
-            let dead = self.exact == Exact::No && old.special == Special::None;
-            return (dead && !self.nodes.is_marked(old.life)) || self.special(&old.special, &new.special);
+            return self.exact != Exact::Full && old.special == Special::None && is_nothing(old)
+                || self.special(&old.special, &new.special);
         }
-        if self.exact == Exact::No && !self.nodes.is_marked(old.life) {
-            return true;
-        }
-        if self.exact == Exact::Full {
-            return old.bytes == new.bytes && (old.spilled() == 0 || self.reg(&old.reg, &new.reg));
-        }
-        if old.spilled() == 8 {
-            return self.reg(&old.reg, &as_reg(new));
-        }
-        let spill = old.spilled();
-        if spill > 0 && !(new.spilled() == spill && self.reg(&old.reg, &new.reg)) {
+        if !same(7) {
             return false;
         }
-        let pairs = old.bytes.iter().zip(&new.bytes).skip(spill as usize);
-        pairs.into_iter().all(|(o, n)| match o {
-            Byte::Invalid | Byte::Misc => *n != Byte::Special && !(new.holds_ptr() && *n == Byte::Spill),
-            Byte::Zero => *n == Byte::Zero || (*n == Byte::Spill && new.reg.is_null() && self.is_marked(new)),
-            Byte::Spill => *n == Byte::Spill,
-            Byte::Special => false,
-        })
-    }
-
-    fn is_marked(&self, slot: &Slot) -> bool {
-        self.nodes.is_marked(slot.reg.node)
+        if let (Some(o), Some(n)) = (number_in(old, 8), number_in(new, 8)) {
+            return self.reg(&o, &n);
+        }
+        if !(4..8).rev().all(|at| same(at) && byte_fits(old.bytes[at], new.bytes[at])) || !same(3) {
+            return false;
+        }
+        if let (Some(o), Some(n)) = (number_in(old, 4), number_in(new, 4)) {
+            return self.reg(&o, &n);
+        }
+        (0..4).rev().all(|at| same(at) && byte_fits(old.bytes[at], new.bytes[at]))
+            && (old.bytes[0] != Byte::Spill || self.reg(&old.reg, &new.reg))
     }
 
     fn special(&mut self, old: &Special, new: &Special) -> bool {
@@ -195,31 +187,38 @@ impl Compare<'_> {
     }
 }
 
-/// What an 8-byte load of the slot would give.
-fn as_reg(slot: &Slot) -> Reg {
-    match slot.spilled() {
-        8 => slot.reg,
-        _ if slot.bytes == [Byte::Zero; 8] => Reg::constant(0),
-        _ => Reg::UNKNOWN,
+/// Nothing that anybody reads.
+fn is_nothing(slot: &Slot) -> bool {
+    slot.bytes.iter().all(|b| matches!(b, Byte::Invalid | Byte::Misc))
+}
+
+/// The number that the lowest 4 or all 8 bytes of a slot hold, if it is one: what is not known may be any.
+fn number_in(slot: &Slot, bytes: usize) -> Option<Reg> {
+    if slot.bytes[bytes - 1] == Byte::Spill && slot.reg.is_scalar() {
+        return Some(slot.reg);
+    }
+    let any = slot.bytes[..bytes].iter().all(|b| matches!(b, Byte::Invalid | Byte::Misc));
+    any.then_some(Reg::UNKNOWN)
+}
+
+/// Whether what was right with `old` in a byte is right with `new`.
+fn byte_fits(old: Byte, new: Byte) -> bool {
+    match old {
+        Byte::Invalid | Byte::Misc => true,
+        other => other == new,
     }
 }
 
-/// `new` is cut because `old` covers it: what matters in `old`, now or later, matters in `new`.
-pub fn join(old: &State, new: &State, nodes: &mut Nodes, unfinished: bool) {
-    let pair = |o: u32, n: u32, nodes: &mut Nodes| {
-        if unfinished || nodes.is_marked(o) {
-            nodes.joined(o, n);
-        }
-    };
+/// `new` is cut because `old` covers it: the values that must matter in `new` where they matter in `old`.
+pub fn pairs(old: &State, new: &State) -> Vec<(u32, u32)> {
+    let mut out = Vec::new();
     for (o, n) in old.frames.iter().zip(&new.frames) {
-        for (o, n) in o.regs.iter().zip(&n.regs).filter(|(o, _)| o.is_scalar()) {
-            pair(o.node, n.node, nodes);
-        }
-        for (o, n) in o.stack.iter().zip(&n.stack) {
-            pair(o.life, n.life, nodes);
-            if o.spilled() > 0 && o.reg.is_scalar() && n.spilled() > 0 {
-                pair(o.reg.node, n.reg.node, nodes);
-            }
-        }
+        let regs = o.regs.iter().zip(&n.regs).filter(|(o, n)| o.is_scalar() && n.is_scalar());
+        out.extend(regs.map(|(o, n)| (o.node, n.node)));
+        let slots = o.stack.iter().zip(&n.stack);
+        let spilled = slots.filter(|(o, n)| o.spilled() > 0 && n.spilled() > 0 && o.reg.is_scalar());
+        out.extend(spilled.map(|(o, n)| (o.reg.node, n.reg.node)));
     }
+    out.retain(|(old, new)| *old != 0 && *new != 0 && old != new);
+    out
 }

@@ -247,7 +247,7 @@ impl Env<'_> {
                 _ => {
                     let n =
                         if matches!(helper, HelperId::get_stack | HelperId::get_task_stack) { 3 } else { 2 };
-                    let max = old[n].s.umax.min(i32::MAX as u64) as i64;
+                    let max = old[n].s.umax().min(i32::MAX as u64) as i64;
                     Reg::scalar(Scalar::signed(-4095, max))
                 }
             },

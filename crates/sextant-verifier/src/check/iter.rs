@@ -25,10 +25,8 @@ impl Env<'_> {
         };
         let ref_id = self.acquire(RefKind::Iter);
         for at in slots {
-            let life = self.node([0, 0], 0);
             let slot = self.st.frames[frame as usize].slot_mut(at);
             slot.bytes = [Byte::Special; 8];
-            slot.life = life;
             slot.special = Special::Iter { ty, first: at == off, ref_id, drained: false, depth: 0, flags };
         }
         Ok(())
@@ -44,8 +42,6 @@ impl Env<'_> {
                 return refuse_reg(Code::Iterator, n, text);
             }
         }
-        let size = i64::from(find_type(ty).map_or(8, |d| d.size).next_multiple_of(8));
-        self.read_life(frame, off, off + size);
         Ok((frame, off))
     }
 
@@ -88,7 +84,7 @@ impl Env<'_> {
             set_iter(&mut more, frame, ref_id, false);
             let mut element = element(ret, flags, ref_id);
             element.node = self.node([0, 0], 0);
-            if let Some(round) = self.previous_round() {
+            if let Some(round) = self.previous_round(pc, self.parent) {
                 self.widen(round, &mut more);
             }
             (0..=5).for_each(|n| *more.reg_mut(n) = Reg::UNINIT);

@@ -1,12 +1,13 @@
 //! Conditional jumps: which ways are possible, and what each way tells. Mirrors `check_cond_jmp_op()`, `reg_set_min_max()`,
 //! `sync_linked_regs()`, `mark_ptr_or_null_regs()` of kernel/bpf/verifier.c, 7.3.
 
-use sextant_bpf::opcode::{Alu, Cond, Operand};
+use sextant_bpf::opcode::{Cond, Operand};
 
 use super::reg::{DELTA, DELTA32, OR_NULL, Reg, UNTRUSTED, What};
-use super::step::bare_object;
+use super::state::Byte;
+use super::step::{bare_object, untie};
 use super::*;
-use crate::range::{Scalar, alu, branch};
+use crate::range::{alu, branch};
 
 impl Env<'_> {
     pub(super) fn may_goto(&mut self) -> Res<Next> {
@@ -14,7 +15,7 @@ impl Env<'_> {
         let pc = self.st.pc;
         let mut inside = self.st.clone();
         inside.may_goto += 1;
-        if let Some(round) = self.previous_round() {
+        if let Some(round) = self.previous_round(pc, self.parent) {
             self.widen(round, &mut inside);
         }
         self.push(inside, pc + 1)?;
@@ -51,27 +52,43 @@ impl Env<'_> {
             branch::refine(cond, wide, true, &dst.s, &src.s),
             branch::refine(cond, wide, false, &dst.s, &src.s),
         );
-        let empty = |(a, b): &(Scalar, Scalar)| a.is_empty() || b.is_empty();
-        if empty(&yes) || empty(&no) {
-            self.nodes.mark(dst.node);
-            self.nodes.mark(src.node);
-            return Ok(Next::Goto(if empty(&no) { target } else { through }));
-        }
+        // Where the ranges of a side contradict each other, only its bits are known. Mirrors `reg_bounds_sanity_check()`.
+        let [yes, no] = [yes, no].map(|(a, b)| (alu::sane(a), alu::sane(b)));
         // Each side's bounds now depend on the other side's.
         if operand == Operand::Reg {
             let node = self.node([dst.node, src.node], 0);
             rename(&mut self.st, &dst, insn.dst, node);
             rename(&mut self.st, &src, insn.src, node);
         }
+        if self.limit_tied(&src) + self.limit_tied(&dst) > 1 {
+            self.jumped();
+        }
+        let (dst, src) =
+            (*self.st.reg(insn.dst), if operand == Operand::Reg { *self.st.reg(insn.src) } else { src });
         let mut other = self.st.clone();
-        refined(&mut other, insn.dst, &dst, yes.0);
-        refined(&mut self.st, insn.dst, &dst, no.0);
-        if operand == Operand::Reg {
-            refined(&mut other, insn.src, &src, yes.1);
-            refined(&mut self.st, insn.src, &src, no.1);
+        for (state, way) in [(&mut other, &yes), (&mut self.st, &no)] {
+            state.reg_mut(insn.dst).s = way.0;
+            if operand == Operand::Reg {
+                refined(&self.cfg, state, insn.src, &Reg { s: way.1, ..src });
+            }
+            refined(&self.cfg, state, insn.dst, &Reg { s: way.0, ..dst });
         }
         self.push(other, target)?;
         Ok(Next::Goto(through))
+    }
+
+    /// How many numbers have the origin of `reg`; those beyond a few lose it.
+    fn limit_tied(&mut self, reg: &Reg) -> usize {
+        let mut tied = 0;
+        if reg.is_scalar() && reg.id != 0 {
+            each_tied(&self.cfg, &mut self.st, reg.id, |r| {
+                tied += 1;
+                if tied > MAX_TIED {
+                    untie(r);
+                }
+            });
+        }
+        tied
     }
 
     fn jump_ptr(
@@ -157,14 +174,21 @@ fn never_null(reg: &Reg) -> bool {
         What::Obj(_) => reg.is_trusted() && !bare_object(reg),
         _ => false,
     };
-    known && reg.s.smin > -MAX_OFF && reg.s.smax < MAX_OFF
+    known && reg.s.smin() > -MAX_OFF && reg.s.smax() < MAX_OFF
 }
 
 fn same_reg(cond: Cond, wide: bool, reg: &Reg) -> Option<bool> {
     match cond {
         Cond::Eq | Cond::Ge | Cond::Le | Cond::Sge | Cond::Sle => Some(true),
         Cond::Ne | Cond::Gt | Cond::Lt | Cond::Sgt | Cond::Slt => Some(false),
-        Cond::Set => branch::taken(cond, wide, &reg.s, &Scalar::constant(0)).and(None),
+        Cond::Set if wide => match reg.s.value() {
+            Some(value) => Some(value != 0),
+            None => (reg.s.smin() > 0 || reg.s.smax() < 0).then_some(true),
+        },
+        Cond::Set => match reg.s.value32() {
+            Some(value) => Some(value != 0),
+            None => (reg.s.smin32() > 0 || reg.s.smax32() < 0).then_some(true),
+        },
     }
 }
 
@@ -180,29 +204,46 @@ fn rename(state: &mut State, reg: &Reg, n: u8, node: u32) {
     }
 }
 
-/// A branch told more about a number: it holds for all tied to it.
-fn refined(state: &mut State, n: u8, before: &Reg, s: Scalar) {
-    state.reg_mut(n).s = s;
-    if before.id == 0 {
+/// Most numbers of one origin that a branch tells something.
+const MAX_TIED: usize = 5;
+
+/// Calls `f` with every number that a branch on `reg` tells something: those of its origin that are read later. Mirrors
+/// `__collect_linked_regs()`: of more than a few the rest are by themselves from now on.
+fn each_tied(cfg: &Cfg, state: &mut State, id: u32, mut f: impl FnMut(&mut Reg)) {
+    let last = state.frames.len() - 1;
+    let sites: Vec<usize> = (0..=last)
+        .map(|i| if i == last { state.pc } else { state.frames[i + 1].callsite.unwrap_or(0) })
+        .collect();
+    for (frame, site) in state.frames.iter_mut().zip(sites).rev() {
+        let live = cfg.live[site];
+        let regs =
+            frame.regs.iter_mut().enumerate().take(10).filter(|(n, _)| live & (1 << n) != 0).map(|(_, r)| r);
+        let slots = frame.stack.iter_mut().filter(|s| s.bytes[0] == Byte::Spill).map(|s| &mut s.reg);
+        regs.chain(slots).filter(|r| r.is_scalar() && r.id == id).for_each(&mut f);
+    }
+}
+
+/// A branch told more about a number: it holds for all tied to it. Mirrors `sync_linked_regs()`.
+fn refined(cfg: &Cfg, state: &mut State, n: u8, known: &Reg) {
+    *state.reg_mut(n) = *known;
+    if known.id == 0 {
         return;
     }
-    let base = i64::from(if before.has(DELTA) { before.delta } else { 0 });
-    state.each_reg(|r| {
-        if !r.is_scalar() || r.id != before.id {
-            return;
-        }
+    let base = i64::from(if known.has(DELTA) { known.delta } else { 0 });
+    each_tied(cfg, state, known.id, |r| {
         // A sum of 32 bits and one of 64 have nothing in common.
-        if r.has(DELTA) && before.has(DELTA) && r.has(DELTA32) != before.has(DELTA32) {
+        if r.has(DELTA) && known.has(DELTA) && r.has(DELTA32) != known.has(DELTA32) {
             return;
         }
         let delta = i64::from(if r.has(DELTA) { r.delta } else { 0 });
-        let wide = !r.has(DELTA32) && !before.has(DELTA32);
-        let told = match delta - base {
-            0 => s,
-            by => alu::alu(Alu::Add, wide, &s, &Scalar::constant(by as u64)),
-        };
-        let both = r.s.intersect(&told);
-        r.s = if both.is_empty() { told } else { both };
+        if (!r.has(DELTA) && !known.has(DELTA))
+            || (r.delta == known.delta && r.has(DELTA) == known.has(DELTA))
+        {
+            r.s = known.s;
+            return;
+        }
+        let wide = !r.has(DELTA32) && !known.has(DELTA32);
+        r.s = alu::shifted(wide, &known.s, delta - base);
     });
 }
 

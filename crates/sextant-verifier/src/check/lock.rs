@@ -113,18 +113,15 @@ impl Env<'_> {
         let (frame, off) = self.stack_place(n, 8, "expected uninitialized irq flag")?;
         self.stack_clobber(frame, off, off + 8)?;
         let ref_id = self.acquire(RefKind::Irq);
-        let life = self.node([0, 0], 0);
         let slot = self.st.frames[frame as usize].slot_mut(off);
         slot.special = Special::Irq { ref_id };
         slot.bytes = [Byte::Special; 8];
-        slot.life = life;
         Ok(())
     }
 
     /// bpf_local_irq_restore(&flags), innermost first
     pub(super) fn irq_restore(&mut self, n: u8) -> Res {
         let (frame, off) = self.stack_place(n, 8, "expected an initialized irq flag")?;
-        self.read_life(frame, off, off + 8);
         let slot = self.st.frames[frame as usize].slot_mut(off);
         let Special::Irq { ref_id } = slot.special else {
             return refuse_reg(

@@ -204,32 +204,39 @@ impl Env<'_> {
         refuse_reg(Code::Misaligned, n, format!("misaligned {what} access off {}+{off} size {size}", base.s))
     }
 
-    /// `size` bytes at `base` + `off` are within `0..bytes`.
+    /// `size` bytes at `base` + `off` are within `0..bytes`. Mirrors `check_mem_region_access()`.
     pub(super) fn bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32, bytes: i64, what: &str) -> Res {
         let code = if matches!(base.what, What::MapValue(_) | What::MapKey(_)) {
             Code::MapBounds
         } else {
             Code::MemBounds
         };
-        let (min, max) = (base.s.smin.saturating_add(off), base.s.smax.saturating_add(off));
-        let size = i64::from(size);
-        if base.offset().is_none() {
-            if min < 0 {
-                let text = format!(
-                    "R{n} min value is negative, either use unsigned index or do a if (index >=0) check."
-                );
-                return refuse_reg(code, n, text);
-            }
-            if base.s.smax >= 1 << 29 {
-                let text = format!("R{n} unbounded memory access, make sure to bounds check any such access");
-                return refuse_reg(code, n, text);
-            }
+        // The lowest start is looked at as a signed number, the highest as an unsigned one: what lies before its object by an earlier
+        // subtraction is never within it, even if `off` leads back.
+        let (smin, umax, size) = (base.s.smin(), base.s.umax(), i64::from(size));
+        let low = smin.saturating_add(off);
+        if smin < 0 && (low < 0 || i32::try_from(low).is_err()) {
+            let text = format!(
+                "R{n} min value is negative, either use unsigned index or do a if (index >=0) check."
+            );
+            return refuse_reg(code, n, text);
         }
-        for at in [min, max] {
-            if at < 0 || at.saturating_add(size) > bytes {
-                let text = format!("invalid access to {what}={bytes} off={at} size={size}");
-                return refuse_reg(code, n, text);
-            }
+        let outside = |at: i64, end: &str| {
+            let text = format!(
+                "invalid access to {what}={bytes} off={at} size={size}; R{n} {end} value is outside of the allowed memory range"
+            );
+            refuse_reg(code, n, text)
+        };
+        if low < 0 || low.saturating_add(size) > bytes {
+            return outside(low, "min");
+        }
+        if umax >= 1 << 29 {
+            let text = format!("R{n} unbounded memory access, make sure to bounds check any such access");
+            return refuse_reg(code, n, text);
+        }
+        let high = umax as i64 + off;
+        if high < 0 || high + size > bytes {
+            return outside(high, "max");
         }
         Ok(())
     }
@@ -265,7 +272,7 @@ impl Env<'_> {
 
     /// A load that touches special fields: of a whole kptr, or none at all.
     fn kptr_at(&mut self, n: u8, base: &Reg, map: u32, off: i64, size: u32) -> Res<Option<Reg>> {
-        let (min, max) = (base.s.smin + off, base.s.smax + off);
+        let (min, max) = (base.s.smin() + off, base.s.smax() + off);
         let fields = &self.map(map).fields;
         let span = max - min + i64::from(size);
         let Some(field) = fields.touched(min, span).next().copied() else { return Ok(None) };
@@ -323,7 +330,7 @@ impl Env<'_> {
     }
 
     fn no_special(&mut self, n: u8, base: &Reg, map: u32, off: i64, size: u32, val: &Reg) -> Res {
-        let (min, max) = (base.s.smin + off, base.s.smax + off);
+        let (min, max) = (base.s.smin() + off, base.s.smax() + off);
         let fields = &self.map(map).fields;
         let span = max - min + i64::from(size);
         let Some(field) = fields.touched(min, span).next().copied() else { return Ok(()) };
@@ -358,7 +365,7 @@ impl Env<'_> {
     pub(super) fn ctx_bounds(&mut self, n: u8, base: &Reg, off: i64, size: u32) -> Res<i64> {
         if self.prog.kind == ProgKind::Syscall {
             self.bounds(n, base, off, size, MAX_CTX, "mem, mem_size")?;
-            return Ok(base.s.smin + off);
+            return Ok(base.s.smin() + off);
         }
         let Some(at) = base.offset() else {
             let text = format!("variable ctx access var_off={} off={off} size={size}", base.s);

@@ -41,7 +41,7 @@ impl Env<'_> {
                     return refuse_reg(Code::MapUse, n, "read from map forbidden");
                 }
                 self.map_bounds(n, &reg, map, 0, size)?;
-                let (min, span) = (reg.s.smin, reg.s.smax - reg.s.smin + i64::from(size));
+                let (min, span) = (reg.s.smin(), reg.s.smax() - reg.s.smin() + i64::from(size));
                 if let Some(field) = self.map(map).fields.touched(min, span).next() {
                     let text = format!("{} cannot be accessed directly by helper", field.kind.name());
                     return refuse_reg(Code::SpecialField, n, text);
@@ -82,7 +82,7 @@ impl Env<'_> {
     }
 
     fn stack_arg(&mut self, n: u8, reg: &Reg, frame: u8, size: u32, reads: bool, writes: bool) -> Res {
-        let (min, max) = (reg.s.smin, reg.s.smax.saturating_add(i64::from(size)));
+        let (min, max) = (reg.s.smin(), reg.s.smax().saturating_add(i64::from(size)));
         if min < -state::MAX_STACK || max > 0 {
             let verb = if writes { "write to" } else { "read from" };
             let text = format!("invalid {verb} stack R{n} off={min} size={size}");
@@ -92,7 +92,6 @@ impl Env<'_> {
             return Ok(());
         }
         if reads {
-            self.read_life(frame, min, max);
             let special =
                 (min..max).any(|at| self.st.frames[frame as usize].slot(at).special != Special::None);
             if special && !writes {
@@ -135,20 +134,21 @@ impl Env<'_> {
             self.matters(&ptr);
             return Ok(());
         }
-        if size.s.smin < 0 {
+        if size.s.smin() < 0 {
             let text = format!("R{} min value is negative, either use unsigned or 'var &= const'", n + 1);
             return refuse_reg(Code::ArgSize, n + 1, text);
         }
-        if size.s.umin == 0 && !zero_ok {
-            let text = format!("R{} invalid zero-sized read: u64=[{},{}]", n + 1, size.s.umin, size.s.umax);
+        if size.s.umin() == 0 && !zero_ok {
+            let text =
+                format!("R{} invalid zero-sized read: u64=[{},{}]", n + 1, size.s.umin(), size.s.umax());
             return refuse_reg(Code::ArgSize, n + 1, text);
         }
-        if size.s.umax >= MAX_VAR_SIZE {
+        if size.s.umax() >= MAX_VAR_SIZE {
             let text =
                 format!("R{} unbounded memory access, use 'var &= const' or 'if (var < const)'", n + 1);
             return refuse_reg(Code::ArgSize, n + 1, text);
         }
-        self.memory_arg(n, size.s.umax as u32, reads, writes)
+        self.memory_arg(n, size.s.umax() as u32, reads, writes)
     }
 
     /// Argument `n` is a constant number.
@@ -198,7 +198,6 @@ impl Env<'_> {
             return Ok(Dynptr { id: u32::MAX, rdonly: reg.has(RDONLY), ref_id: 0 });
         }
         let (frame, off) = self.stack_place(n, 16, "expected pointer to stack or const struct bpf_dynptr")?;
-        self.read_life(frame, off, off + 16);
         match self.st.frames[frame as usize].slot(off).special {
             Special::Dynptr { first: true, id, ref_id, rdonly } => Ok(Dynptr { id, rdonly, ref_id }),
             _ => {
@@ -218,10 +217,8 @@ impl Env<'_> {
         self.stack_clobber(frame, off, off + 16)?;
         let id = self.fresh_id();
         for at in [off, off + 8] {
-            let life = self.node([0, 0], 0);
             let slot = self.st.frames[frame as usize].slot_mut(at);
             slot.bytes = [Byte::Special; 8];
-            slot.life = life;
             slot.special = Special::Dynptr { first: at == off, id, ref_id, rdonly };
         }
         Ok(())

@@ -22,6 +22,7 @@ mod iter;
 mod jump;
 mod kfunc;
 mod kfunc_arg;
+mod live;
 mod lock;
 mod log;
 mod map_ptr;
@@ -36,6 +37,7 @@ mod proto;
 mod refs;
 mod reg;
 mod report;
+mod scc;
 mod sock;
 mod stack;
 mod state;
@@ -106,11 +108,8 @@ struct Kept {
     parent: u32,
     /// Paths from here that are still being followed.
     branches: u32,
-    /// A loop that ends in this state's exploration starts there; 0: none.
-    entry: u32,
     hits: u32,
     misses: u32,
-    depth: u32,
     /// New states are compared with it.
     listed: bool,
 }
@@ -144,6 +143,10 @@ struct Env<'a> {
     /// By slot: numbers of the states kept there.
     at: Vec<Vec<u32>>,
     queue: Vec<Waiting>,
+    /// Loops that are being explored.
+    visits: visit::Visits,
+    /// The instruction is part of the path's history.
+    noted: bool,
     /// The path being followed.
     st: State,
     parent: u32,
@@ -224,16 +227,7 @@ impl<'a> Env<'a> {
             maps.push(map);
         }
         maps.extend(prog.maps.iter().filter_map(|m| m.inner.as_deref()));
-        let dummy = Kept {
-            state: None,
-            parent: 0,
-            branches: 1,
-            entry: 0,
-            hits: 0,
-            misses: 0,
-            depth: 0,
-            listed: true,
-        };
+        let dummy = Kept { state: None, parent: 0, branches: 1, hits: 0, misses: 0, listed: true };
         Env {
             prog,
             cfg,
@@ -242,6 +236,8 @@ impl<'a> Env<'a> {
             kept: vec![dummy],
             at: vec![Vec::new(); len],
             queue: Vec::new(),
+            visits: visit::Visits::default(),
+            noted: false,
             st: State::new(0, prog.sleepable),
             parent: 0,
             next_id: 0,
@@ -285,7 +281,7 @@ impl<'a> Env<'a> {
         self.at.iter_mut().for_each(Vec::clear);
         self.alive = 0;
         self.nodes = Nodes::default();
-        self.since = (8, 2);
+        self.visits = visit::Visits::default();
         self.queue.clear();
         self.log_function();
         self.queue.push(Waiting { state: first, parent: 0, from: None });
@@ -304,6 +300,7 @@ impl<'a> Env<'a> {
         loop {
             let pc = self.st.pc;
             self.processed += 1;
+            self.since.0 += 1;
             if self.processed > MAX_PROCESSED {
                 let text = format!("BPF program is too large. Processed {} insn", self.processed);
                 return refuse(Code::TooComplex, text);
@@ -312,8 +309,11 @@ impl<'a> Env<'a> {
                 self.log_covered();
                 return Ok(());
             }
+            self.noted = false;
+            if self.cfg.jumps[pc] {
+                self.jumped();
+            }
             self.seen[pc] = true;
-            self.since.0 += 1;
             self.log_insn();
             let waiting = self.queue.len();
             let before = self.log.as_ref().map(|_| (self.st.top().clone(), self.st.frames.len()));
@@ -328,6 +328,23 @@ impl<'a> Env<'a> {
                 Next::End => return Ok(()),
             }
         }
+    }
+
+    /// The instruction becomes part of the path's history, once.
+    fn jumped(&mut self) {
+        if !std::mem::replace(&mut self.noted, true) {
+            self.st.history += 1;
+        }
+    }
+
+    /// A path that has nothing to do with the present one: a callback that runs by itself.
+    fn push_alone(&mut self, state: State) -> Res {
+        if self.queue.len() >= MAX_QUEUE {
+            let text = format!("The sequence of {} jumps is too complex for async cb.", self.queue.len());
+            return refuse(Code::TooComplex, text);
+        }
+        self.queue.push(Waiting { state, parent: 0, from: Some(self.st.pc) });
+        Ok(())
     }
 
     /// Another path from the present state; it goes on at `pc`.

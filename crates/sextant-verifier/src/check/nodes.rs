@@ -4,9 +4,7 @@
 //! numbers matter by walking back the instructions ("precision"); here every value has a node that knows what it was
 //! computed from, so that [`Nodes::mark`] follows the arrows instead. What must hold: when a number decided anything (a branch
 //! taken for certain, a pointer's offset, a size), its node and all it came from are marked; a state that was seen is compared by the
-//! numbers that are marked. The same marks serve stack slots: marked means read.
-
-use std::collections::BTreeMap;
+//! numbers that are marked.
 
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug)]
@@ -24,15 +22,13 @@ struct Node {
 #[derive(Debug)]
 pub struct Nodes {
     nodes: Vec<Node>,
-    /// Value of a state still being explored, and the values of paths that were cut because they equal it.
-    cut: BTreeMap<u32, Vec<u32>>,
     work: Vec<u32>,
 }
 
 impl Default for Nodes {
     fn default() -> Nodes {
         let none = Node { from: [0; 2], via: 0, pc: 0, marked: false };
-        Nodes { nodes: vec![none], cut: BTreeMap::new(), work: Vec::new() }
+        Nodes { nodes: vec![none], work: Vec::new() }
     }
 }
 
@@ -77,22 +73,20 @@ impl Nodes {
             }
             node.marked = true;
             self.work.extend(node.from.iter().filter(|n| **n != 0));
-            if let Some(also) = self.cut.get(&at) {
-                self.work.extend(also);
-            }
         }
     }
 
-    /// A path that ends with `cut` goes on as the one with `kept` does: what matters there matters here.
-    pub fn joined(&mut self, kept: u32, cut: u32) {
-        if kept == 0 || cut == 0 || kept == cut {
-            return;
+    /// Of pairs of a value that is kept and one of a path that was cut because of it: what matters there matters here. Whether that
+    /// told anything.
+    pub fn join(&mut self, pairs: &[(u32, u32)]) -> bool {
+        let mut told = false;
+        for (kept, cut) in pairs {
+            if self.is_marked(*kept) && !self.is_marked(*cut) {
+                self.mark(*cut);
+                told = true;
+            }
         }
-        if self.is_marked(kept) {
-            self.mark(cut);
-        } else {
-            self.cut.entry(kept).or_default().push(cut);
-        }
+        told
     }
 
     /// The instructions that made a value, ascending, at most `limit`, nearest first taken.

@@ -73,13 +73,13 @@ impl Env<'_> {
             return refuse_reg(Code::MemBounds, n, format!("R{n} offset is outside of the packet"));
         }
         let at = i64::from(reg.delta) + off;
-        if reg.s.smin.saturating_add(at) < 0 {
+        if reg.s.smin().saturating_add(at) < 0 {
             let text = format!(
                 "R{n} min value is negative, either use unsigned index or do a if (index >=0) check."
             );
             return refuse_reg(Code::MemBounds, n, text);
         }
-        if at.saturating_add(i64::from(size)) > i64::from(reg.range) || reg.s.smax > MAX_OFF {
+        if at.saturating_add(i64::from(size)) > i64::from(reg.range) || reg.s.smax() > MAX_OFF {
             let text = format!(
                 "invalid access to packet, off={off} size={size}, R{n}(id={},off={},r={}); R{n} max value is outside of the allowed memory range",
                 reg.id, reg.delta, reg.range
@@ -116,7 +116,6 @@ impl Env<'_> {
     /// `ptr + num` or `ptr - num`.
     pub(super) fn move_packet(&mut self, back: bool, ptr: &Reg, num: &Reg) -> Res {
         let dst = self.prog.insns[self.st.pc].dst;
-        self.sane_offset(dst, ptr, &num.s)?;
         let mut reg = Reg { node: self.node([num.node, 0], ptr.node), range: ptr.range.max(0), ..*ptr };
         if let Some(by) = num.s.value() {
             let by = if back { (by as i64).wrapping_neg() } else { by as i64 };
@@ -127,7 +126,7 @@ impl Env<'_> {
             reg.s = alu::alu(op, true, &ptr.s, &num.s);
             reg.id = self.fresh_id();
             // Going back, what was there is still there, further on.
-            reg.range = match u16::try_from(num.s.smin) {
+            reg.range = match u16::try_from(num.s.smin()) {
                 Ok(least) if back => reg.range.saturating_add(i32::from(least)),
                 _ => 0,
             };
@@ -249,7 +248,7 @@ fn flipped(cond: Cond) -> Cond {
 /// What is before `ptr` is in the packet; with `before` a byte more.
 fn found(state: &mut State, ptr: &Reg, before: bool) {
     let delta = i64::from(ptr.delta);
-    let (near, far) = (ptr.s.smin.saturating_add(delta), ptr.s.smax.saturating_add(delta));
+    let (near, far) = (ptr.s.smin().saturating_add(delta), ptr.s.smax().saturating_add(delta));
     // An offset that far may have wrapped around.
     if near < 0 || far > MAX_OFF || (far == 0 && before) {
         return;

@@ -3,13 +3,14 @@
 
 use super::reg::{Reg, What};
 use super::state::{Byte, Frame, MAX_STACK, Slot, Special, slot_byte, slot_index};
+use super::step::{fits, untie};
 use super::*;
 use crate::range::Scalar;
 
 impl Env<'_> {
     /// Bounds of an access of `size` bytes at `reg` + `off`: lowest and highest start.
     fn stack_range(&mut self, n: u8, reg: &Reg, off: i64, size: i64, verb: &str) -> Res<(i64, i64)> {
-        let (min, max) = (reg.s.smin.saturating_add(off), reg.s.smax.saturating_add(off));
+        let (min, max) = (reg.s.smin().saturating_add(off), reg.s.smax().saturating_add(off));
         if min < -MAX_STACK || max.saturating_add(size) > 0 {
             let text = match reg.offset() {
                 Some(at) => format!("invalid {verb} stack R{n} off={} size={size}", at + off),
@@ -38,7 +39,6 @@ impl Env<'_> {
         if min != max {
             return self.stack_load_var(frame, min, max + i64::from(size));
         }
-        self.read_life(frame, min, min + i64::from(size));
         let slot = self.frame_mut(frame).slot(min);
         let byte = slot_byte(min);
         if slot.special != Special::None {
@@ -49,21 +49,24 @@ impl Env<'_> {
             );
         }
         let spilled = slot.spilled();
-        if slot.bytes[byte] == Byte::Spill && slot.reg.is_ptr() {
-            if byte != 0 || size != 8 {
-                return refuse_reg(Code::Spill, n, "invalid size of register fill");
-            }
-            return Ok(slot.reg);
+        if spilled > 0 && slot.reg.is_ptr() && !(byte == 0 && size == 8 && spilled == 8) {
+            return refuse_reg(Code::Spill, n, "invalid size of register fill");
         }
         if byte == 0 && spilled >= size {
-            let mut out = slot.reg;
-            if size < 8 {
-                let whole = slot.reg.s.umax < 1u64 << (size * 8);
-                if !whole {
-                    out = Reg { node: slot.reg.node, ..Reg::scalar(slot.reg.s.truncated(size)) };
-                }
+            self.jumped();
+            let mut reg = slot.reg;
+            // What is learned of the number is learned of the slot.
+            if size == 8 || (size == 4 && spilled == 4 && fits(&reg, 32)) {
+                self.tie_number(&mut reg);
+                self.frame_mut(frame).slot_mut(min).reg = reg;
             }
-            return Ok(out);
+            if size < 8 {
+                if !fits(&reg, size * 8) {
+                    untie(&mut reg);
+                }
+                reg.s = reg.s.truncated(size);
+            }
+            return Ok(reg);
         }
         if self.is_zero(frame, min, min + i64::from(size)) {
             return Ok(self.number(Scalar::constant(0)));
@@ -86,7 +89,6 @@ impl Env<'_> {
     }
 
     fn stack_load_var(&mut self, frame: u8, min: i64, end: i64) -> Res<Reg> {
-        self.read_life(frame, min, end);
         // Pointers among them are read as numbers.
         if self.slots(frame, min, end).any(|s| s.special != Special::None) {
             return refuse(Code::Dynptr, "variable-offset stack read of a special object");
@@ -101,43 +103,35 @@ impl Env<'_> {
         (first..=last).map(move |i| frame.stack.get(i).copied().unwrap_or(Slot::EMPTY))
     }
 
-    /// What is in `min..end` was read: it matters in the states before.
-    pub(super) fn read_life(&mut self, frame: u8, min: i64, end: i64) {
-        let lives: Vec<u32> = self.slots(frame, min, end).map(|s| s.life).collect();
-        lives.into_iter().for_each(|l| self.nodes.mark(l));
-    }
-
     pub(super) fn stack_store(&mut self, n: u8, reg: &Reg, off: i64, size: u32, val: &Reg) -> Res {
         let What::Stack(frame) = reg.what else { return refuse(Code::StackBounds, "not a stack pointer") };
         let (min, max) = self.stack_range(n, reg, off, size.into(), "write to")?;
         self.grow(frame, min);
         if min != max {
-            return self.stack_store_var(frame, min, max + i64::from(size));
+            return self.stack_store_var(frame, min, max + i64::from(size), val);
         }
         self.destroy_special(frame, min, min + i64::from(size))?;
         let aligned = slot_byte(min) == 0;
         if val.is_ptr() && (size != 8 || !aligned) {
             return refuse_reg(Code::Spill, n, "invalid size of register spill");
         }
-        let full = aligned && size == 8;
-        let life = if full { self.node([0, 0], 0) } else { 0 };
         let mut val = *val;
         if aligned && val.is_scalar() && val.node == 0 {
             val.node = self.node([0, 0], 0);
         }
-        let slot = self.frame_mut(frame).slot_mut(min);
         if aligned && (val.is_ptr() || val.is_scalar()) {
-            if !full {
-                scrub(slot);
+            self.jumped();
+            if !fits(&val, size * 8) && val.is_scalar() {
+                untie(&mut val);
             }
-            slot.reg = narrow(&val, size);
+            let slot = self.frame_mut(frame).slot_mut(min);
+            slot.reg = val;
             for (i, byte) in slot.bytes.iter_mut().enumerate() {
                 if (i as u32) < size {
                     *byte = Byte::Spill;
+                } else if *byte == Byte::Spill {
+                    *byte = Byte::Misc;
                 }
-            }
-            if full {
-                slot.life = life;
             }
             return Ok(());
         }
@@ -150,10 +144,22 @@ impl Env<'_> {
         Ok(())
     }
 
-    fn stack_store_var(&mut self, frame: u8, min: i64, end: i64) -> Res {
+    fn stack_store_var(&mut self, frame: u8, min: i64, end: i64, val: &Reg) -> Res {
         self.destroy_special(frame, min, end)?;
-        // Which bytes are written is not known: all may be anything now.
-        self.fill(frame, min, end, Byte::Misc);
+        // Which bytes are written is not known: all may be anything now, but for zeros among which a zero is written.
+        for at in min..end {
+            let slot = self.frame_mut(frame).slot_mut(at);
+            let byte = slot.bytes[slot_byte(at)];
+            let zero = byte == Byte::Zero || (byte == Byte::Spill && slot.reg.is_null());
+            if zero && val.is_null() {
+                self.matters(val);
+                continue;
+            }
+            if slot.bytes.contains(&Byte::Spill) {
+                scrub(slot);
+            }
+            slot.bytes[slot_byte(at)] = Byte::Misc;
+        }
         Ok(())
     }
 
@@ -212,14 +218,6 @@ impl Env<'_> {
             }
         });
     }
-}
-
-/// The low `size` bytes of what is stored.
-fn narrow(val: &Reg, size: u32) -> Reg {
-    if size == 8 || val.is_ptr() || val.s.umax < 1u64 << (size * 8) {
-        return *val;
-    }
-    Reg { node: val.node, ..Reg::scalar(val.s.truncated(size)) }
 }
 
 /// What is left of a spilled register of which a part is overwritten.

@@ -69,23 +69,15 @@ pub struct Slot {
     pub reg: Reg,
     /// With `Special`.
     pub special: Special,
-    /// Marked when the slot is read.
-    pub life: u32,
 }
 
 impl Slot {
     /// Never written.
-    pub const EMPTY: Slot =
-        Slot { bytes: [Byte::Invalid; 8], reg: Reg::UNINIT, special: Special::None, life: 0 };
+    pub const EMPTY: Slot = Slot { bytes: [Byte::Invalid; 8], reg: Reg::UNINIT, special: Special::None };
 
     /// How many bytes the spilled register has here; 0: none.
     pub fn spilled(&self) -> u32 {
         self.bytes.iter().take_while(|b| **b == Byte::Spill).count() as u32
-    }
-
-    /// Whether a whole pointer is spilled here.
-    pub fn holds_ptr(&self) -> bool {
-        self.bytes[0] == Byte::Spill && self.reg.is_ptr()
     }
 }
 
@@ -206,6 +198,8 @@ pub struct State {
     pub sleepable: bool,
     /// Next instruction.
     pub pc: usize,
+    /// Instructions on the way from the last kept state that its history would name: jumps, calls, spilled registers.
+    pub history: u32,
     /// Conditional jumps it came through, see `trail`; 0: none, or nobody asked.
     pub trail: u32,
 }
@@ -222,6 +216,7 @@ impl State {
             unrolled: 0,
             sleepable,
             pc: func,
+            history: 0,
             trail: 0,
         }
     }

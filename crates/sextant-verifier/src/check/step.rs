@@ -3,11 +3,11 @@
 
 use sextant_abi::image::Reloc;
 use sextant_bpf::insn::{BPF_PSEUDO_MAP_VALUE, MAX_REG, imm64};
-use sextant_bpf::opcode::{Alu, AtomicOp, Callee, Imm64, Kind, Operand, Size};
+use sextant_bpf::opcode::{Alu, AtomicOp, Callee, Imm64, Kind, Operand, Order, Size};
 
 use super::reg::{DELTA, DELTA32, OR_NULL, Reg, TRUSTED, What};
 use super::*;
-use crate::range::{Scalar, alu};
+use crate::range::{Cnum32, Scalar, Tnum, alu};
 use crate::structure::{jump_target, written};
 
 impl Env<'_> {
@@ -26,19 +26,24 @@ impl Env<'_> {
             Kind::Neg { wide } => {
                 let dst = self.read(insn.dst)?;
                 if dst.is_ptr() {
-                    return self.no_arith(insn.dst, &dst);
+                    self.any_number(insn.dst, [dst.node, 0])?;
+                } else {
+                    let node = self.node([dst.node, 0], 0);
+                    self.set(insn.dst, Reg { node, ..Reg::scalar(alu::neg(wide, &dst.s)) });
                 }
-                let node = self.node([dst.node, 0], 0);
-                self.set(insn.dst, Reg { node, ..Reg::scalar(alu::neg(wide, &dst.s)) });
             }
             Kind::MovSx { bits, wide } => self.movsx(bits, wide)?,
             Kind::End { order, bits } => {
                 let dst = self.read(insn.dst)?;
                 if dst.is_ptr() {
-                    return self.no_arith(insn.dst, &dst);
+                    self.any_number(insn.dst, [dst.node, 0])?;
+                } else if order == Order::Le && bits == 64 {
+                    // Nothing changes, the ties to other numbers neither.
+                    self.set(insn.dst, Reg { s: alu::end(order, bits, &dst.s), ..dst });
+                } else {
+                    let node = self.node([dst.node, 0], 0);
+                    self.set(insn.dst, Reg { node, ..Reg::scalar(alu::end(order, bits, &dst.s)) });
                 }
-                let node = self.node([dst.node, 0], 0);
-                self.set(insn.dst, Reg { node, ..Reg::scalar(alu::end(order, bits, &dst.s)) });
             }
             Kind::AddrSpaceCast => self.addr_space_cast()?,
             Kind::LdImm64(what) => {
@@ -58,7 +63,7 @@ impl Env<'_> {
             Kind::Store { size, operand } => {
                 let val = match operand {
                     Operand::Imm => Reg::constant(insn.imm as i64 as u64),
-                    Operand::Reg => self.spilled(insn.src, insn.dst)?,
+                    Operand::Reg => self.spilled(insn.src, insn.dst, insn.off, size)?,
                 };
                 self.read(insn.dst)?;
                 self.store(insn.dst, insn.off, size, &val)?;
@@ -171,45 +176,77 @@ impl Env<'_> {
         if dst.is_ptr() || src.is_ptr() {
             return self.ptr_alu(op, wide, operand, &dst, &src);
         }
-        let dst = self.fork_mask(op, wide, &dst, &src)?;
+        let dst = self.fork_mask(op, &dst, &src)?;
         let s = alu::alu(op, wide, &dst.s, &src.s);
-        if let Some(delta) = tie(op, wide, operand, insn.imm, &dst) {
+        let same = operand == Operand::Reg && insn.src == insn.dst;
+        let from = [dst.node, if operand == Operand::Reg { src.node } else { 0 }];
+        if let Some(delta) = tie(op, wide, &dst, &src).filter(|_| !same) {
             let flags = if wide { DELTA } else { DELTA | DELTA32 };
+            // The tie rests on what was added.
+            self.matters(&src);
             self.set(insn.dst, Reg { s, flags, delta, ..dst });
             return Ok(());
         }
-        let node = self.node([dst.node, if operand == Operand::Reg { src.node } else { 0 }], 0);
+        let node = self.node(from, 0);
         self.set(insn.dst, Reg { node, ..Reg::scalar(s) });
         Ok(())
     }
 
-    /// A mask that is 0 or -1 (what `s>>= 63` leaves) meets a constant: two paths, each with a known result. Mirrors
-    /// `maybe_fork_scalars()`.
-    fn fork_mask(&mut self, op: Alu, wide: bool, dst: &Reg, src: &Reg) -> Res<Reg> {
-        let is_mask =
-            if wide { (dst.s.smin, dst.s.smax) == (-1, 0) } else { (dst.s.smin32, dst.s.smax32) == (-1, 0) };
-        if !matches!(op, Alu::And | Alu::Or) || !is_mask || src.s.value().is_none() {
+    /// A mask that is 0 or -1 (what `s>>= 63` leaves) meets a constant: two paths, each with a known result. The one on which it is 0
+    /// executes the instruction again. Mirrors `maybe_fork_scalars()`.
+    fn fork_mask(&mut self, op: Alu, dst: &Reg, src: &Reg) -> Res<Reg> {
+        let (whole, low) = ((dst.s.smin(), dst.s.smax()), (dst.s.smin32(), dst.s.smax32()));
+        if !matches!(op, Alu::And | Alu::Or)
+            || src.s.value().is_none()
+            || (whole != (-1, 0) && low != (-1, 0))
+        {
             return Ok(*dst);
         }
-        let n = self.prog.insns[self.st.pc].dst;
-        let ones = alu::alu(op, wide, &Scalar::constant(u64::MAX), &src.s);
+        let known = |value: u64| match whole {
+            (-1, 0) => Scalar::constant(value),
+            _ => {
+                let bits = dst.s.bits.with_low32(Tnum::constant(value));
+                Scalar { bits, r32: Cnum32::constant(value as u32), ..dst.s }
+            }
+        };
+        let (pc, n) = (self.st.pc, self.prog.insns[self.st.pc].dst);
         let node = self.node([dst.node, src.node], 0);
         let mut other = self.st.clone();
-        *other.reg_mut(n) = Reg { node, ..Reg::scalar(ones) };
-        let next = self.st.pc + 1;
-        self.push(other, next)?;
-        Ok(Reg { node, ..Reg::constant(0) })
+        *other.reg_mut(n) = Reg { node, ..Reg::scalar(known(0)) };
+        self.push(other, pc)?;
+        Ok(Reg { node, ..Reg::scalar(known(u64::MAX)) })
     }
 
-    /// The number in `src`, which from now on is tied to its copy on the stack.
-    fn spilled(&mut self, src: u8, dst: u8) -> Res<Reg> {
-        let mut val = self.read(src)?;
-        let to_stack = matches!(self.st.reg(dst).what, What::Stack(_));
-        if to_stack && val.is_scalar() && val.id == 0 && val.s.value().is_none() {
-            val.id = self.fresh_id();
-            self.set(src, val);
+    /// The number in `src`; its copy on the stack is tied to it from now on, if it is whole there.
+    fn spilled(&mut self, src: u8, dst: u8, off: i16, size: Size) -> Res<Reg> {
+        let val = self.read(src)?;
+        let base = *self.st.reg(dst);
+        let slot = base.offset().is_some_and(|at| (at + i64::from(off)) % 8 == 0);
+        if matches!(base.what, What::Stack(_)) && slot && fits(&val, size.bytes() * 8) {
+            return Ok(self.tied(src));
         }
         Ok(val)
+    }
+
+    /// The register with an id, so that what is learned of a copy is learned of it. Mirrors `assign_scalar_id_before_mov()`.
+    pub(super) fn tied(&mut self, n: u8) -> Reg {
+        let mut reg = *self.st.reg(n);
+        self.tie_number(&mut reg);
+        self.set(n, reg);
+        reg
+    }
+
+    /// A number gets an id, unless it is known. One that differs from others by a constant leaves them.
+    pub(super) fn tie_number(&mut self, reg: &mut Reg) {
+        if !reg.is_scalar() {
+            return;
+        }
+        if reg.has(DELTA) {
+            untie(reg);
+        }
+        if reg.id == 0 && reg.s.value().is_none() {
+            reg.id = self.fresh_id();
+        }
     }
 
     fn mov(&mut self, wide: bool, operand: Operand, src: &Reg) -> Res {
@@ -220,54 +257,46 @@ impl Env<'_> {
             return Ok(());
         }
         if wide {
-            let mut copy = *src;
-            if copy.is_scalar() && copy.id == 0 && copy.s.value().is_none() {
-                copy.id = self.fresh_id();
-                self.set(insn.src, copy);
-            }
+            let copy = self.tied(insn.src);
             self.set(insn.dst, copy);
             return Ok(());
         }
         if src.is_ptr() {
-            if src.what == What::Arena {
-                let reg = self.number(Scalar::bytes(4));
-                self.set(insn.dst, reg);
-                return Ok(());
-            }
-            return refuse_reg(
-                Code::BadPointerMath,
-                insn.src,
-                format!("R{} partial copy of pointer", insn.src),
-            );
+            // The low half of an address is a number.
+            self.any_number(insn.dst, [src.node, 0])?;
+            self.st.reg_mut(insn.dst).s = Scalar::UNKNOWN.zext32();
+            return Ok(());
         }
-        if src.s.umax <= u64::from(u32::MAX) {
-            let mut copy = *src;
-            if copy.id == 0 && copy.s.value().is_none() {
-                copy.id = self.fresh_id();
-                self.set(insn.src, copy);
-            }
-            self.set(insn.dst, copy);
+        let (s, whole) = (src.s.zext32(), fits(src, 32));
+        if whole {
+            let copy = self.tied(insn.src);
+            self.set(insn.dst, Reg { s, ..copy });
             return Ok(());
         }
         let node = self.node([src.node, 0], 0);
-        self.set(insn.dst, Reg { node, ..Reg::scalar(src.s.zext32()) });
+        self.set(insn.dst, Reg { node, ..Reg::scalar(s) });
         Ok(())
     }
 
     fn movsx(&mut self, bits: u8, wide: bool) -> Res {
         let insn = self.prog.insns[self.st.pc];
         let src = self.read(insn.src)?;
-        if src.what == What::Arena {
-            let reg = self.number(Scalar::UNKNOWN);
-            self.set(insn.dst, reg);
+        if src.is_ptr() {
+            self.any_number(insn.dst, [src.node, 0])?;
+            if !wide {
+                self.st.reg_mut(insn.dst).s = Scalar::UNKNOWN.zext32();
+            }
             return Ok(());
         }
-        if src.is_ptr() {
-            let text = format!("R{} sign-extension part of pointer", insn.src);
-            return refuse_reg(Code::BadPointerMath, insn.src, text);
+        let s = alu::movsx(bits, wide, &src.s);
+        // The sign bit is 0: the number stays what it is.
+        if fits(&src, u32::from(bits) - 1) {
+            let copy = self.tied(insn.src);
+            self.set(insn.dst, Reg { s, ..copy });
+            return Ok(());
         }
         let node = self.node([src.node, 0], 0);
-        self.set(insn.dst, Reg { node, ..Reg::scalar(alu::movsx(bits, wide, &src.s)) });
+        self.set(insn.dst, Reg { node, ..Reg::scalar(s) });
         Ok(())
     }
 
@@ -395,16 +424,30 @@ impl Env<'_> {
 
 /// What `r += constant` or `r -= constant` adds, when the number stays tied to those of the same origin. On 32 bits the origin has no
 /// upper half, so that the low halves say all.
-fn tie(op: Alu, wide: bool, operand: Operand, imm: i32, dst: &Reg) -> Option<i32> {
-    let whole = wide || dst.s.umax <= u64::from(u32::MAX);
-    if operand != Operand::Imm || dst.id == 0 || dst.has(DELTA) || !whole {
+fn tie(op: Alu, wide: bool, dst: &Reg, src: &Reg) -> Option<i32> {
+    let by =
+        if wide { src.s.value().map(|v| v as i64) } else { src.s.value32().map(|v| i64::from(v as i32)) }?;
+    let by = i32::try_from(by).ok()?;
+    if dst.id == 0 || dst.has(DELTA) || !(wide || fits(dst, 32)) {
         return None;
     }
     match op {
-        Alu::Add => Some(imm),
-        Alu::Sub => imm.checked_neg(),
+        Alu::Add => Some(by),
+        Alu::Sub => by.checked_neg(),
         _ => None,
     }
+}
+
+/// Whether a number takes no more than so many bits.
+pub(super) fn fits(reg: &Reg, bits: u32) -> bool {
+    reg.is_scalar() && (bits >= 64 || reg.s.umax() >> bits == 0)
+}
+
+/// A number that others are no longer told of.
+pub(super) fn untie(reg: &mut Reg) {
+    reg.id = 0;
+    reg.delta = 0;
+    reg.flags &= !(DELTA | DELTA32);
 }
 
 /// An object pointer that nothing vouches for: the old kind.

@@ -1,27 +1,51 @@
 //! Which states are kept, and when a path ends because a kept one covers it. Mirrors `is_state_visited()`, `update_branch_counts()`,
 //! `widen_imprecise_scalars()` of kernel/bpf/verifier.c, 7.3.
 
-use super::equal::{Exact, covered, join};
-use super::reg::{Reg, What};
-use super::state::{Byte, Special, State};
+use super::equal::{Exact, covered, pairs};
+use super::reg::{DELTA, DELTA32, Reg, What};
+use super::state::{Byte, Slot, Special, State};
+use super::step::untie;
 use super::*;
 
+/// A path's history that is longer forces a state to be kept.
+const MAX_HISTORY: u32 = 40;
+
+/// Ways into a loop, for each call chain: what is known of one that is being explored.
+#[derive(Default, Debug)]
+pub(super) struct Visits(std::collections::BTreeMap<(Vec<usize>, u32), Visit>);
+
+#[derive(Default, Debug)]
+struct Visit {
+    /// The state that entered the loop; 0: none.
+    entry: u32,
+    /// Paths that were cut because of a state in the loop: what matters there is known when the loop was explored.
+    backedges: Vec<Vec<(u32, u32)>>,
+}
+
 impl Env<'_> {
-    /// Compares the path's state with those kept at its instruction. True: it is covered.
+    /// Compares the path's state with those kept at its instruction, newest first. True: it is covered.
     pub(super) fn visit(&mut self) -> Res<bool> {
         let pc = self.st.pc;
-        let force = self.cfg.force[pc];
-        let mut keep = force || self.prog.state_freq || (self.since.1 >= 2 && self.since.0 >= 8);
-        let mut i = 0;
-        while i < self.at[pc].len() {
+        let force = self.cfg.force[pc] || self.prog.state_freq || self.st.history > MAX_HISTORY;
+        let mut keep = force || (self.since.1 >= 2 && self.since.0 >= 8);
+        self.forget_dead();
+        let site = self.st.top().callsite;
+        let mut i = self.at[pc].len();
+        while i > 0 {
+            i -= 1;
             let n = self.at[pc][i];
-            let Some(old) = self.kept[n as usize].state.take() else {
-                i += 1;
+            let Some(old) = self.kept[n as usize].state.take() else { continue };
+            if old.top().callsite != site {
+                self.kept[n as usize].state = Some(old);
                 continue;
-            };
-            let verdict = self.compare(n, &old, &mut keep);
-            if let Ok(Some(unfinished)) = verdict {
-                join(&old, &self.st, &mut self.nodes, unfinished);
+            }
+            let verdict = self.compare(n, &old, force, &mut keep);
+            if let Ok(Some(in_loop)) = verdict {
+                let pairs = pairs(&old, &self.st);
+                self.nodes.join(&pairs);
+                if in_loop && let Some(visit) = self.visit_of(&old) {
+                    visit.backedges.push(pairs);
+                }
                 self.kept[n as usize].state = Some(old);
                 self.kept[n as usize].hits += 1;
                 return Ok(true);
@@ -31,11 +55,9 @@ impl Env<'_> {
             if keep {
                 self.kept[n as usize].misses += 1;
             }
-            if self.is_useless(n, force) {
+            if self.is_useless(n) {
                 self.at[pc].remove(i);
-                continue;
             }
-            i += 1;
         }
         if keep {
             self.keep();
@@ -44,108 +66,107 @@ impl Env<'_> {
     }
 
     /// A state that never matches is taken off the list; while paths from it are followed it is still their ancestor.
-    fn is_useless(&mut self, n: u32, force: bool) -> bool {
+    fn is_useless(&mut self, n: u32) -> bool {
+        let force = self.cfg.force[self.st.pc];
         let kept = &mut self.kept[n as usize];
         let patience = if force && kept.branches > 0 { 64 } else { 3 };
         if kept.misses <= kept.hits * patience + patience {
             return false;
         }
         kept.listed = false;
-        // Only the rounds of a loop are looked up through ancestors.
-        if kept.branches == 0 || !force {
+        if kept.branches == 0 {
             kept.state = None;
         }
         self.alive -= 1;
         true
     }
 
-    /// `Some(unfinished)`: `old` covers the path.
-    fn compare(&mut self, n: u32, old: &State, keep: &mut bool) -> Res<Option<bool>> {
+    /// `Some(in_loop)`: `old` covers the path.
+    fn compare(&mut self, n: u32, old: &State, force: bool, keep: &mut bool) -> Res<Option<bool>> {
         let pc = self.st.pc;
-        let looping = self.kept[n as usize].branches > 0;
-        if looping {
-            let round = |this: &Self| covered(old, &this.st, Exact::Range, &this.nodes);
-            if self.cfg.is_iter_next(pc) {
-                if round(self) && self.iter_active() {
-                    self.loop_closed(n);
-                    return Ok(Some(true));
-                }
-                return Ok(None);
+        if self.kept[n as usize].branches == 0 {
+            let in_loop = self.in_open_loop(old);
+            let exact = if in_loop { Exact::Range } else { Exact::No };
+            return Ok(covered(old, &self.st, exact, &self.nodes).then_some(in_loop));
+        }
+        let round = |this: &Self| covered(old, &this.st, Exact::Range, &this.nodes) && this.is_ancestor(n);
+        let mut endless = false;
+        if self.cfg.is_iter_next(pc) {
+            if round(self) && self.iter_active() {
+                return Ok(Some(true));
             }
-            if self.cfg.kinds[pc] == Some(sextant_bpf::opcode::Kind::MayGoto) {
-                if old.may_goto != self.st.may_goto && round(self) {
-                    self.loop_closed(n);
-                    return Ok(Some(true));
-                }
-                return Ok(None);
+        } else if self.cfg.calls_back(self.prog, pc) {
+            if round(self) {
+                return Ok(Some(true));
             }
-            if self.cfg.calls_back(self.prog, pc) {
-                if round(self) {
-                    self.loop_closed(n);
-                    return Ok(Some(true));
-                }
-                return Ok(None);
+        } else {
+            let goes = self.cfg.kinds[pc] == Some(sextant_bpf::opcode::Kind::MayGoto);
+            if goes && old.may_goto != self.st.may_goto && round(self) {
+                return Ok(Some(true));
             }
-            let still = old.may_goto == self.st.may_goto && old.unrolled == self.st.unrolled;
-            if still
+            endless = old.may_goto == self.st.may_goto
+                && old.unrolled == self.st.unrolled
                 && !iters_moved(old, &self.st)
                 && covered(old, &self.st, Exact::Full, &self.nodes)
-                && self.is_ancestor(n)
-            {
-                return refuse(Code::InfiniteLoop, format!("infinite loop detected at insn {pc}"));
-            }
-            if self.since.1 < 20 && self.since.0 < 100 && !self.cfg.force[pc] && !self.prog.state_freq {
-                *keep = false;
-            }
-            return Ok(None);
+                && self.is_ancestor(n);
         }
-        let entry = self.open_entry(n);
-        let exact = if entry == 0 { Exact::No } else { Exact::Range };
-        if covered(old, &self.st, exact, &self.nodes) {
-            if entry != 0 {
-                self.loop_closed(entry);
-            }
-            return Ok(Some(entry != 0));
+        if endless {
+            return refuse(Code::InfiniteLoop, format!("infinite loop detected at insn {pc}"));
+        }
+        if self.since.1 < 20 && self.since.0 < 100 && !force {
+            *keep = false;
         }
         Ok(None)
     }
 
-    /// The outermost loop still being explored that the exploration of `n` was cut by; 0: none.
-    fn open_entry(&self, n: u32) -> u32 {
-        let mut at = self.kept[n as usize].entry;
-        while at != 0 {
-            if self.kept[at as usize].branches > 0 {
-                return at;
-            }
-            at = self.kept[at as usize].entry;
-        }
-        0
-    }
-
     fn is_ancestor(&self, n: u32) -> bool {
         let mut at = self.parent;
-        while at != 0 {
-            if at == n {
-                return true;
-            }
+        while at > n {
             at = self.kept[at as usize].parent;
         }
-        false
+        at == n
     }
 
-    /// The path is cut by `entry`, which is still being explored: what lies between is only as explored as `entry` is.
-    fn loop_closed(&mut self, entry: u32) {
-        let mut at = self.parent;
-        while at != 0 && at != entry {
-            let old = self.kept[at as usize].entry;
-            let outer = old == 0
-                || self.kept[old as usize].branches == 0
-                || self.kept[old as usize].depth > self.kept[entry as usize].depth;
-            if !outer {
-                break; // the walk that set it went on to a state at least as far out
+    /// The loop that a state is in, outermost first, and the calls that lead to it.
+    fn chain_of(&self, state: &State) -> Option<(Vec<usize>, u32)> {
+        let last = state.frames.len() - 1;
+        let mut sites = Vec::new();
+        for i in 0..=last {
+            let pc = if i == last { state.pc } else { state.frames[i + 1].callsite.unwrap_or(0) };
+            match self.cfg.loops[pc] {
+                0 => sites.push(pc),
+                number => return Some((sites, number)),
             }
-            self.kept[at as usize].entry = entry;
-            at = self.kept[at as usize].parent;
+        }
+        None
+    }
+
+    fn visit_of(&mut self, state: &State) -> Option<&mut Visit> {
+        let chain = self.chain_of(state)?;
+        self.visits.0.get_mut(&chain)
+    }
+
+    /// Whether a state is in a loop of which paths were cut that it may matter for. Mirrors `incomplete_read_marks()`.
+    fn in_open_loop(&mut self, state: &State) -> bool {
+        self.visit_of(state).is_some_and(|visit| !visit.backedges.is_empty())
+    }
+
+    /// All ways from the state that entered a loop were followed: what matters at its end matters at its start.
+    fn leave_loop(&mut self, n: u32) {
+        let Some(state) = self.kept[n as usize].state.take() else { return };
+        let edges = match self.visit_of(&state) {
+            Some(visit) if visit.entry == n => {
+                visit.entry = 0;
+                std::mem::take(&mut visit.backedges)
+            }
+            _ => Vec::new(),
+        };
+        self.kept[n as usize].state = Some(state);
+        let mut told = true;
+        while std::mem::replace(&mut told, false) {
+            for pairs in &edges {
+                told |= self.nodes.join(pairs);
+            }
         }
     }
 
@@ -153,17 +174,21 @@ impl Env<'_> {
     fn keep(&mut self) {
         let n = self.kept.len() as u32;
         self.rename_nodes();
-        let mut state = self.st.clone();
-        self.forget_dead(&mut state);
-        let depth = self.kept[self.parent as usize].depth + 1;
+        self.forget_single_ids();
+        self.st.history = 0;
+        let state = self.st.clone();
+        if let Some(chain) = self.chain_of(&state) {
+            let visit = self.visits.0.entry(chain).or_default();
+            if visit.entry == 0 {
+                visit.entry = n;
+            }
+        }
         let kept = Kept {
             state: Some(Box::new(state)),
             parent: self.parent,
             branches: 1,
-            entry: 0,
             hits: 0,
             misses: 0,
-            depth,
             listed: true,
         };
         self.kept.push(kept);
@@ -172,6 +197,26 @@ impl Env<'_> {
         self.since = (0, 0);
         self.alive += 1;
         self.peak = self.peak.max(self.alive);
+    }
+
+    /// A number that shares its origin with no other is by itself. Mirrors `bpf_clear_singular_ids()`.
+    fn forget_single_ids(&mut self) {
+        let mut ids = Vec::new();
+        self.st.each_reg(|r| {
+            if r.is_scalar() && r.id != 0 {
+                ids.push(r.id);
+            }
+        });
+        ids.sort_unstable();
+        let single = |id: u32| {
+            let at = ids.partition_point(|other| *other < id);
+            ids.get(at + 1) != Some(&id)
+        };
+        self.st.each_reg(|r| {
+            if r.is_scalar() && r.id != 0 && single(r.id) {
+                untie(r);
+            }
+        });
     }
 
     fn rename_nodes(&mut self) {
@@ -196,26 +241,29 @@ impl Env<'_> {
                 if slot.bytes[0] == Byte::Spill && slot.reg.is_scalar() {
                     rename(&mut slot.reg.node);
                 }
-                rename(&mut slot.life);
             }
         }
     }
 
-    /// Registers nobody reads any more do not matter.
-    fn forget_dead(&self, state: &mut State) {
-        let last = state.frames.len() - 1;
-        let sites: Vec<usize> = (0..=last)
-            .map(|i| if i == last { state.pc } else { state.frames[i + 1].callsite.unwrap_or(0) })
-            .collect();
-        for (i, frame) in state.frames.iter_mut().enumerate() {
-            let mut live = self.cfg.live[sites[i]];
-            if i != last {
-                live |= self.cfg.live.get(sites[i] + 1).copied().unwrap_or(0);
-            }
+    /// Registers and parts of the stack that nobody reads any more hold nothing. Mirrors `clean_verifier_state()`.
+    fn forget_dead(&mut self) {
+        let last = self.st.frames.len() - 1;
+        for i in 0..=last {
+            let site = if i == last { self.st.pc } else { self.st.frames[i + 1].callsite.unwrap_or(0) };
+            let live = self.cfg.live[site];
+            let alive = match self.st.frames[i].stack.is_empty() {
+                true => 0,
+                false => self.cfg.stack.alive(&self.cfg, self.prog, &self.st, i),
+            };
+            let frame = &mut self.st.frames[i];
             for (n, reg) in frame.regs.iter_mut().enumerate().take(10) {
                 if live & (1 << n) == 0 {
                     *reg = Reg::UNINIT;
                 }
+            }
+            for (i, slot) in frame.stack.iter_mut().enumerate() {
+                let halves = if i < 64 { alive >> (2 * i) } else { 3 };
+                forget_slot(slot, halves & 2 != 0, halves & 1 != 0);
             }
         }
     }
@@ -229,10 +277,12 @@ impl Env<'_> {
             if kept.branches > 0 {
                 return;
             }
-            if !kept.listed {
-                kept.state = None;
+            let (listed, parent) = (kept.listed, kept.parent);
+            self.leave_loop(at);
+            if !listed {
+                self.kept[at as usize].state = None;
             }
-            at = kept.parent;
+            at = parent;
         }
     }
 
@@ -244,18 +294,17 @@ impl Env<'_> {
         matches!(slot.special, Special::Iter { drained: false, .. })
     }
 
-    /// The state before, at this instruction, that the path came through: the previous round of the loop.
-    pub(super) fn previous_round(&self) -> Option<u32> {
-        let mut at = self.kept[self.parent as usize].parent;
-        while at != 0 {
-            let kept = &self.kept[at as usize];
-            let same = kept.state.as_ref().is_some_and(|s| s.pc == self.st.pc && s.same_chain(&self.st));
-            if same {
-                return Some(at);
-            }
-            at = kept.parent;
-        }
-        None
+    /// The state at an instruction that the path came through last, before the one numbered `before`: the previous round of a loop.
+    /// Mirrors `find_prev_entry()`.
+    pub(super) fn previous_round(&self, pc: usize, before: u32) -> Option<u32> {
+        let site = self.st.top().callsite;
+        self.at[pc].iter().rev().copied().find(|n| {
+            let kept = &self.kept[*n as usize];
+            *n < before
+                && kept.branches > 0
+                && kept.state.as_ref().is_some_and(|s| s.top().callsite == site && s.same_chain(&self.st))
+                && self.is_ancestor(*n)
+        })
     }
 
     /// In the next round, what changed and does not matter may be anything: loops converge.
@@ -266,7 +315,7 @@ impl Env<'_> {
                 self.widen_reg(o, n);
             }
             for (o, n) in o.stack.iter().zip(&mut n.stack) {
-                if o.spilled() == 8 && n.spilled() == 8 {
+                if o.spilled() > 0 && n.spilled() > 0 {
                     self.widen_reg(&o.reg, &mut n.reg);
                 }
             }
@@ -280,9 +329,32 @@ impl Env<'_> {
         if self.nodes.is_marked(old.node) || self.nodes.is_marked(new.node) {
             return;
         }
-        if old.s != new.s {
+        let ties = |r: &Reg| (r.delta, r.flags & (DELTA | DELTA32));
+        if old.s != new.s || ties(old) != ties(new) {
             *new = Reg { node: new.node, ..Reg::UNKNOWN };
         }
+    }
+}
+
+/// Of a slot's lower and upper half only what is alive stays. Mirrors `__clean_func_state()`: what must be given back stays as it is,
+/// and so does a pointer of which a part is read.
+fn forget_slot(slot: &mut Slot, lower: bool, upper: bool) {
+    if (lower && upper) || slot.special != Special::None {
+        return;
+    }
+    if !lower {
+        let spilled = slot.bytes[0] == Byte::Spill;
+        if upper && spilled {
+            if slot.reg.is_ptr() || slot.reg.is_null() {
+                return;
+            }
+            slot.bytes[4..].iter_mut().filter(|b| **b == Byte::Spill).for_each(|b| *b = Byte::Misc);
+        }
+        slot.reg = Reg::UNINIT;
+        slot.bytes[..4].fill(Byte::Invalid);
+    }
+    if !upper {
+        slot.bytes[4..].fill(Byte::Invalid);
     }
 }
 

@@ -106,12 +106,12 @@ fn map_type(map_type: u32) -> String {
 
 /// `the number 5`, `a number from 0 to 255`.
 fn number(s: &Scalar) -> String {
-    let (min, max) = (s.smin, s.smax);
+    let (min, max) = (s.smin(), s.smax());
     match s.value() {
         Some(value) => format!("the number {}", value as i64),
         None if min != i64::MIN && max != i64::MAX => format!("a number from {min} to {max}"),
-        None if s.umin != 0 && s.umax == u64::MAX => format!("a number of at least {}", s.umin),
-        None if s.umax <= i64::MAX as u64 => format!("a number from {} to {}", s.umin, s.umax),
+        None if s.umin() != 0 && s.umax() == u64::MAX => format!("a number of at least {}", s.umin()),
+        None if s.umax() <= i64::MAX as u64 => format!("a number from {} to {}", s.umin(), s.umax()),
         None if max <= i64::MAX / 2 => format!("a number of at most {max}"),
         None => "a number that can be anything".into(),
     }
@@ -124,9 +124,9 @@ fn offset(reg: &Reg) -> String {
         Some(off) if off < 0 => format!(", {} bytes before its start", off.unsigned_abs()),
         Some(off) => format!(" at offset {off}"),
         None => {
-            let known = reg.s.smin != i64::MIN && reg.s.smax != i64::MAX;
+            let known = reg.s.smin() != i64::MIN && reg.s.smax() != i64::MAX;
             match known {
-                true => format!(" at an offset from {} to {}", reg.s.smin, reg.s.smax),
+                true => format!(" at an offset from {} to {}", reg.s.smin(), reg.s.smax()),
                 false => " at an offset that can be anything".into(),
             }
         }

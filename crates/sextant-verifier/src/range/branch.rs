@@ -3,7 +3,7 @@
 
 use sextant_bpf::opcode::Cond;
 
-use super::{Scalar, Tnum};
+use super::{Cnum32, Cnum64, Scalar, Tnum};
 
 /// The condition on numbers.
 pub fn holds(cond: Cond, wide: bool, a: u64, b: u64) -> bool {
@@ -53,35 +53,28 @@ struct View {
 
 fn view(s: &Scalar, wide: bool) -> View {
     if wide {
-        return View { bits: s.bits, umin: s.umin, umax: s.umax, smin: s.smin, smax: s.smax };
+        return View { bits: s.bits, umin: s.umin(), umax: s.umax(), smin: s.smin(), smax: s.smax() };
     }
     View {
         bits: s.bits.low32(),
-        umin: s.umin32.into(),
-        umax: s.umax32.into(),
-        smin: s.smin32.into(),
-        smax: s.smax32.into(),
+        umin: s.umin32().into(),
+        umax: s.umax32().into(),
+        smin: s.smin32().into(),
+        smax: s.smax32().into(),
     }
 }
 
-/// Whether the jump is certainly taken or certainly not.
-pub fn taken(cond: Cond, wide: bool, a: &Scalar, b: &Scalar) -> Option<bool> {
+/// Whether the jump is certainly taken or certainly not, by the bounds alone.
+fn plain(cond: Cond, wide: bool, a: &Scalar, b: &Scalar) -> Option<bool> {
     let (x, y) = (view(a, wide), view(b, wide));
-    let ordered = |yes: bool, no: bool| {
-        if yes {
-            Some(true)
-        } else if no {
-            Some(false)
-        } else {
-            None
-        }
-    };
-    let disjoint = x.umin > y.umax
-        || x.umax < y.umin
-        || x.smin > y.smax
-        || x.smax < y.smin
-        || x.bits.intersect(y.bits).is_none();
-    let same = x.bits.is_const() && y.bits.is_const() && x.bits.value == y.bits.value;
+    let ordered = |yes: bool, no: bool| if yes { Some(true) } else { no.then_some(false) };
+    let apart = |x: &View, y: &View| x.umin > y.umax || x.umax < y.umin || x.smin > y.smax || x.smax < y.smin;
+    let disjoint = x.bits.intersect(y.bits).is_none()
+        || apart(&x, &y)
+        || (wide
+            && apart(&View { bits: x.bits, ..view(a, false) }, &View { bits: y.bits, ..view(b, false) }));
+    let known = x.bits.is_const() && y.bits.is_const();
+    let same = known && x.bits.value == y.bits.value;
     match cond {
         Cond::Eq => ordered(same, disjoint),
         Cond::Ne => ordered(disjoint, same),
@@ -93,127 +86,129 @@ pub fn taken(cond: Cond, wide: bool, a: &Scalar, b: &Scalar) -> Option<bool> {
         Cond::Sge => ordered(x.smin >= y.smax, x.smax < y.smin),
         Cond::Slt => ordered(x.smax < y.smin, x.smin >= y.smax),
         Cond::Sle => ordered(x.smax <= y.smin, x.smin > y.smax),
-        Cond::Set => ordered(x.bits.value & y.bits.value != 0, x.bits.max() & y.bits.max() == 0),
+        Cond::Set if y.bits.is_const() || x.bits.is_const() => {
+            ordered(x.bits.value & y.bits.value != 0, x.bits.max() & y.bits.max() == 0)
+        }
+        Cond::Set => None,
     }
 }
 
-/// Both sides on the way where the condition is `outcome`. An empty result means that the way cannot be taken.
+/// Whether the jump is certainly taken or certainly not. Where the bounds do not say, a way on which they contradict each other is
+/// none. Mirrors `is_scalar_branch_taken()`.
+pub fn taken(cond: Cond, wide: bool, a: &Scalar, b: &Scalar) -> Option<bool> {
+    if let Some(certain) = plain(cond, wide, a, b) {
+        return Some(certain);
+    }
+    // For a mask that is not known the kernel does not try.
+    let known = |s: &Scalar| if wide { s.value().is_some() } else { s.value32().is_some() };
+    if cond == Cond::Set && !known(a) && !known(b) {
+        return None;
+    }
+    let dead = |outcome| {
+        let (a, b) = refine(cond, wide, outcome, a, b);
+        a.is_empty() || b.is_empty()
+    };
+    if dead(false) {
+        return Some(true);
+    }
+    dead(true).then_some(false)
+}
+
+/// Both sides on the way where the condition is `outcome`. An empty result means that the way cannot be taken. Mirrors
+/// `regs_refine_cond_op()`.
 pub fn refine(cond: Cond, wide: bool, outcome: bool, a: &Scalar, b: &Scalar) -> (Scalar, Scalar) {
     let (mut a, mut b) = (*a, *b);
-    if cond == Cond::Set {
-        refine_set(wide, outcome, &mut a, &b);
-        return (a.synced(), b);
-    }
-    let cond = match outcome {
-        true => Some(cond),
-        false => inverse(cond),
-    };
-    let Some(cond) = cond else { return (a, b) };
+    let cond = if outcome { Some(cond) } else { inverse(cond) };
     match cond {
-        Cond::Eq => equal(wide, &mut a, &mut b),
-        Cond::Ne => {
-            exclude(wide, &mut a, &b);
-            exclude(wide, &mut b, &a);
-        }
-        Cond::Lt => less(wide, &mut a, &mut b, 1),
-        Cond::Le => less(wide, &mut a, &mut b, 0),
-        Cond::Gt => less(wide, &mut b, &mut a, 1),
-        Cond::Ge => less(wide, &mut b, &mut a, 0),
-        Cond::Slt => sless(wide, &mut a, &mut b, 1),
-        Cond::Sle => sless(wide, &mut a, &mut b, 0),
-        Cond::Sgt => sless(wide, &mut b, &mut a, 1),
-        Cond::Sge => sless(wide, &mut b, &mut a, 0),
-        Cond::Set => {}
+        None => refine_set(wide, false, &mut a, &mut b),
+        Some(Cond::Set) => refine_set(wide, true, &mut a, &mut b),
+        Some(Cond::Eq) => equal(wide, &mut a, &mut b),
+        Some(Cond::Ne) => exclude(wide, &mut a, &mut b),
+        Some(Cond::Lt) => less(wide, &mut a, &mut b, 1),
+        Some(Cond::Le) => less(wide, &mut a, &mut b, 0),
+        Some(Cond::Gt) => less(wide, &mut b, &mut a, 1),
+        Some(Cond::Ge) => less(wide, &mut b, &mut a, 0),
+        Some(Cond::Slt) => sless(wide, &mut a, &mut b, 1),
+        Some(Cond::Sle) => sless(wide, &mut a, &mut b, 0),
+        Some(Cond::Sgt) => sless(wide, &mut b, &mut a, 1),
+        Some(Cond::Sge) => sless(wide, &mut b, &mut a, 0),
     }
     (a.synced(), b.synced())
 }
 
 fn equal(wide: bool, a: &mut Scalar, b: &mut Scalar) {
     if wide {
-        let both = a.intersect(b);
-        (*a, *b) = (both, both);
+        let r64 = a.r64.intersect(b.r64);
+        let bits = a.bits.meet(b.bits);
+        (a.r64, b.r64, a.bits, b.bits) = (r64, r64, bits, bits);
         return;
     }
-    let Some(low) = a.bits.low32().intersect(b.bits.low32()) else {
-        (a.umin, a.umax) = (1, 0);
-        return;
-    };
-    let (umin, umax) = (a.umin32.max(b.umin32), a.umax32.min(b.umax32));
-    let (smin, smax) = (a.smin32.max(b.smin32), a.smax32.min(b.smax32));
+    let r32 = a.r32.intersect(b.r32);
+    let low = a.bits.low32().meet(b.bits.low32());
     for s in [a, b] {
-        (s.umin32, s.umax32, s.smin32, s.smax32) = (umin, umax, smin, smax);
-        s.bits = s.bits.with_low32(low);
+        (s.r32, s.bits) = (r32, s.bits.with_low32(low));
     }
 }
 
-/// Takes a constant off the ends of the bounds.
-fn exclude(wide: bool, a: &mut Scalar, b: &Scalar) {
+/// The number that a side is known to be, of the width.
+fn known(s: &Scalar, wide: bool) -> Option<u64> {
+    if wide { s.value() } else { s.value32().map(u64::from) }
+}
+
+/// The side that is not a constant, and the constant.
+fn beside<'s>(wide: bool, a: &'s mut Scalar, b: &'s mut Scalar) -> Option<(&'s mut Scalar, u64)> {
+    match (known(b, wide), known(a, wide)) {
+        (Some(v), _) => Some((a, v)),
+        (None, Some(v)) => Some((b, v)),
+        (None, None) => None,
+    }
+}
+
+/// Takes a constant off the ends of the range.
+fn exclude(wide: bool, a: &mut Scalar, b: &mut Scalar) {
+    let Some((s, v)) = beside(wide, a, b) else { return };
     if wide {
-        let Some(v) = b.value() else { return };
-        if a.is(v) {
-            (a.umin, a.umax) = (1, 0);
-            return;
-        }
-        a.umin = a.umin.saturating_add(u64::from(a.umin == v));
-        a.umax = a.umax.saturating_sub(u64::from(a.umax == v));
-        a.smin = a.smin.saturating_add(i64::from(a.smin == v as i64));
-        a.smax = a.smax.saturating_sub(i64::from(a.smax == v as i64));
-        return;
+        s.r64 = s.r64.intersect(Cnum64 { base: v.wrapping_add(1), size: u64::MAX - 1 });
+    } else {
+        s.r32 = s.r32.intersect(Cnum32 { base: (v as u32).wrapping_add(1), size: u32::MAX - 1 });
     }
-    let Some(v) = b.value32() else { return };
-    if a.value32() == Some(v) {
-        (a.umin, a.umax) = (1, 0);
-        return;
-    }
-    a.umin32 = a.umin32.saturating_add(u32::from(a.umin32 == v));
-    a.umax32 = a.umax32.saturating_sub(u32::from(a.umax32 == v));
-    a.smin32 = a.smin32.saturating_add(i32::from(a.smin32 == v as i32));
-    a.smax32 = a.smax32.saturating_sub(i32::from(a.smax32 == v as i32));
 }
 
 /// `a + gap <= b`, unsigned.
 fn less(wide: bool, a: &mut Scalar, b: &mut Scalar, gap: u32) {
     if wide {
-        match b.umax.checked_sub(gap.into()).zip(a.umin.checked_add(gap.into())) {
-            Some((max, min)) => (a.umax, b.umin) = (a.umax.min(max), b.umin.max(min)),
-            None => (a.umin, a.umax) = (1, 0),
-        }
+        let gap = u64::from(gap);
+        a.r64 = a.r64.intersect(Cnum64::unsigned(0, b.umax().wrapping_sub(gap)));
+        b.r64 = b.r64.intersect(Cnum64::unsigned(a.umin().wrapping_add(gap), u64::MAX));
         return;
     }
-    match b.umax32.checked_sub(gap).zip(a.umin32.checked_add(gap)) {
-        Some((max, min)) => (a.umax32, b.umin32) = (a.umax32.min(max), b.umin32.max(min)),
-        None => (a.umin, a.umax) = (1, 0),
-    }
+    a.r32 = a.r32.intersect(Cnum32::unsigned(0, b.umax32().wrapping_sub(gap)));
+    b.r32 = b.r32.intersect(Cnum32::unsigned(a.umin32().wrapping_add(gap), u32::MAX));
 }
 
 /// `a + gap <= b`, signed.
 fn sless(wide: bool, a: &mut Scalar, b: &mut Scalar, gap: i32) {
     if wide {
-        match b.smax.checked_sub(gap.into()).zip(a.smin.checked_add(gap.into())) {
-            Some((max, min)) => (a.smax, b.smin) = (a.smax.min(max), b.smin.max(min)),
-            None => (a.umin, a.umax) = (1, 0),
-        }
+        let gap = i64::from(gap);
+        a.r64 = a.r64.intersect(Cnum64::signed(i64::MIN, b.smax().wrapping_sub(gap)));
+        b.r64 = b.r64.intersect(Cnum64::signed(a.smin().wrapping_add(gap), i64::MAX));
         return;
     }
-    match b.smax32.checked_sub(gap).zip(a.smin32.checked_add(gap)) {
-        Some((max, min)) => (a.smax32, b.smin32) = (a.smax32.min(max), b.smin32.max(min)),
-        None => (a.umin, a.umax) = (1, 0),
-    }
+    a.r32 = a.r32.intersect(Cnum32::signed(i32::MIN, b.smax32().wrapping_sub(gap)));
+    b.r32 = b.r32.intersect(Cnum32::signed(a.smin32().wrapping_add(gap), i32::MAX));
 }
 
-fn refine_set(wide: bool, outcome: bool, a: &mut Scalar, b: &Scalar) {
-    let Some(mask) = (if wide { b.value() } else { b.value32().map(u64::from) }) else { return };
-    let known = if outcome {
+fn refine_set(wide: bool, outcome: bool, a: &mut Scalar, b: &mut Scalar) {
+    let Some((s, mask)) = beside(wide, a, b) else { return };
+    let bits = if outcome {
         // One bit in the mask: it is set.
         if !mask.is_power_of_two() {
             return;
         }
-        Tnum { value: mask, mask: !mask }
+        s.bits.or(Tnum::constant(mask))
     } else {
-        Tnum { value: 0, mask: !mask }
+        (s.r64, s.r32) = (Cnum64::UNBOUNDED, Cnum32::UNBOUNDED);
+        s.bits.and(Tnum::constant(!mask))
     };
-    match a.bits.intersect(known) {
-        Some(bits) => a.bits = bits,
-        None => (a.umin, a.umax) = (1, 0),
-    }
+    s.bits = if wide { bits } else { s.bits.with_low32(bits) };
 }

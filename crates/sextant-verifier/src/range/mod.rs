@@ -1,17 +1,20 @@
-//! What is known of a number: its bits and its bounds, unsigned and signed, on 64 and on 32 bits.
+//! What is known of a number: its bits, and one range of the whole and one of its low half, from which signed and unsigned bounds
+//! follow.
 //!
-//! [`Scalar`] is a set of 64-bit values; every function over-approximates. What must hold: a value that the program can have is a
-//! member. [`alu`] computes, [`branch`] refines. Mirrors the scalar part of `struct bpf_reg_state` and `reg_bounds_sync()` of
-//! kernel/bpf/verifier.c, 7.3.
+//! [`Scalar`] is a set of 64-bit values; every function over-approximates, exactly as far as Linux does: a program is refused for
+//! want of a bound here if and only if it is there. What must hold: a value that the program can have is a member. [`alu`] computes,
+//! [`branch`] refines. Mirrors the scalar part of `struct bpf_reg_state` and `reg_bounds_sync()` of kernel/bpf/verifier.c, 7.3.
 
 pub mod alu;
 pub mod branch;
+pub mod cnum;
 #[cfg(test)]
 mod tests;
 pub mod tnum;
 
 use std::fmt;
 
+pub use cnum::{Cnum32, Cnum64};
 pub use tnum::Tnum;
 
 /// A set of 64-bit values.
@@ -19,61 +22,34 @@ pub use tnum::Tnum;
 pub struct Scalar {
     /// Known bits.
     pub bits: Tnum,
-    /// Lowest value, unsigned.
-    pub umin: u64,
-    /// Highest value, unsigned.
-    pub umax: u64,
-    /// Lowest value, signed.
-    pub smin: i64,
-    /// Highest value, signed.
-    pub smax: i64,
-    /// Lowest low half, unsigned.
-    pub umin32: u32,
-    /// Highest low half, unsigned.
-    pub umax32: u32,
-    /// Lowest low half, signed.
-    pub smin32: i32,
-    /// Highest low half, signed.
-    pub smax32: i32,
+    /// The whole.
+    pub r64: Cnum64,
+    /// The low half.
+    pub r32: Cnum32,
 }
 
 impl Scalar {
     /// Any value.
-    pub const UNKNOWN: Scalar = Scalar {
-        bits: Tnum::UNKNOWN,
-        umin: 0,
-        umax: u64::MAX,
-        smin: i64::MIN,
-        smax: i64::MAX,
-        umin32: 0,
-        umax32: u32::MAX,
-        smin32: i32::MIN,
-        smax32: i32::MAX,
-    };
+    pub const UNKNOWN: Scalar =
+        Scalar { bits: Tnum::UNKNOWN, r64: Cnum64::UNBOUNDED, r32: Cnum32::UNBOUNDED };
 
     /// Exactly `value`.
     pub const fn constant(value: u64) -> Scalar {
         Scalar {
             bits: Tnum::constant(value),
-            umin: value,
-            umax: value,
-            smin: value as i64,
-            smax: value as i64,
-            umin32: value as u32,
-            umax32: value as u32,
-            smin32: value as i32,
-            smax32: value as i32,
+            r64: Cnum64::constant(value),
+            r32: Cnum32::constant(value as u32),
         }
     }
 
     /// `min..=max`, unsigned.
     pub fn unsigned(min: u64, max: u64) -> Scalar {
-        Scalar { umin: min, umax: max, ..Scalar::UNKNOWN }.synced()
+        Scalar { r64: Cnum64::unsigned(min, max), ..Scalar::UNKNOWN }.synced()
     }
 
     /// `min..=max`, signed.
     pub fn signed(min: i64, max: i64) -> Scalar {
-        Scalar { smin: min, smax: max, ..Scalar::UNKNOWN }.synced()
+        Scalar { r64: Cnum64::signed(min, max), ..Scalar::UNKNOWN }.synced()
     }
 
     /// What these bits say.
@@ -83,7 +59,47 @@ impl Scalar {
 
     /// Any value of that many bytes, zero-extended.
     pub fn bytes(size: u32) -> Scalar {
-        Scalar::from_bits(Tnum::UNKNOWN.cast(size))
+        if size >= 8 { Scalar::UNKNOWN } else { Scalar::UNKNOWN.truncated(size) }
+    }
+
+    /// Lowest value, unsigned.
+    pub const fn umin(&self) -> u64 {
+        self.r64.umin()
+    }
+
+    /// Highest value, unsigned.
+    pub const fn umax(&self) -> u64 {
+        self.r64.umax()
+    }
+
+    /// Lowest value, signed.
+    pub fn smin(&self) -> i64 {
+        self.r64.smin()
+    }
+
+    /// Highest value, signed.
+    pub fn smax(&self) -> i64 {
+        self.r64.smax()
+    }
+
+    /// Lowest low half, unsigned.
+    pub const fn umin32(&self) -> u32 {
+        self.r32.umin()
+    }
+
+    /// Highest low half, unsigned.
+    pub const fn umax32(&self) -> u32 {
+        self.r32.umax()
+    }
+
+    /// Lowest low half, signed.
+    pub fn smin32(&self) -> i32 {
+        self.r32.smin()
+    }
+
+    /// Highest low half, signed.
+    pub fn smax32(&self) -> i32 {
+        self.r32.smax()
     }
 
     /// Its only value.
@@ -109,228 +125,117 @@ impl Scalar {
 
     /// Whether no value fits: the path cannot be taken.
     pub fn is_empty(&self) -> bool {
-        self.umin > self.umax
-            || self.smin > self.smax
-            || self.umin32 > self.umax32
-            || self.smin32 > self.smax32
+        self.r64.is_empty() || self.r32.is_empty()
     }
 
     /// Whether `value` is a member.
     pub fn contains(&self, value: u64) -> bool {
-        self.bits.contains(value)
-            && (self.umin..=self.umax).contains(&value)
-            && (self.smin..=self.smax).contains(&(value as i64))
-            && (self.umin32..=self.umax32).contains(&(value as u32))
-            && (self.smin32..=self.smax32).contains(&(value as i32))
+        self.bits.contains(value) && self.r64.contains(value) && self.r32.contains(value as u32)
     }
 
     /// Whether every member of `inner` is, by its bounds, a member.
     pub fn covers(&self, inner: &Scalar) -> bool {
-        self.umin <= inner.umin
-            && self.umax >= inner.umax
-            && self.smin <= inner.smin
-            && self.smax >= inner.smax
-            && self.umin32 <= inner.umin32
-            && self.umax32 >= inner.umax32
-            && self.smin32 <= inner.smin32
-            && self.smax32 >= inner.smax32
-            && self.bits.covers(inner.bits)
+        self.r64.covers(inner.r64) && self.r32.covers(inner.r32) && self.bits.covers(inner.bits)
     }
 
     /// The values of both.
     pub fn intersect(&self, other: &Scalar) -> Scalar {
-        let bits = self.bits.intersect(other.bits);
-        let mut out = Scalar {
-            bits: bits.unwrap_or(self.bits),
-            umin: self.umin.max(other.umin),
-            umax: self.umax.min(other.umax),
-            smin: self.smin.max(other.smin),
-            smax: self.smax.min(other.smax),
-            umin32: self.umin32.max(other.umin32),
-            umax32: self.umax32.min(other.umax32),
-            smin32: self.smin32.max(other.smin32),
-            smax32: self.smax32.min(other.smax32),
+        let Some(bits) = self.bits.intersect(other.bits) else {
+            return Scalar { r64: Cnum64::EMPTY, ..*self };
         };
-        if bits.is_none() {
-            (out.umin, out.umax) = (1, 0);
-        }
-        out.synced()
+        let (r64, r32) = (self.r64.intersect(other.r64), self.r32.intersect(other.r32));
+        Scalar { bits, r64, r32 }.synced()
     }
 
-    /// The values of either (and some between).
-    pub fn union(&self, other: &Scalar) -> Scalar {
-        Scalar {
-            bits: self.bits.union(other.bits),
-            umin: self.umin.min(other.umin),
-            umax: self.umax.max(other.umax),
-            smin: self.smin.min(other.smin),
-            smax: self.smax.max(other.smax),
-            umin32: self.umin32.min(other.umin32),
-            umax32: self.umax32.max(other.umax32),
-            smin32: self.smin32.min(other.smin32),
-            smax32: self.smax32.max(other.smax32),
-        }
+    /// The low half, zero-extended, before [`Scalar::synced`].
+    fn zext(&self) -> Scalar {
+        let r64 = Cnum64::unsigned(self.umin32().into(), self.umax32().into());
+        Scalar { bits: self.bits.low32(), r64, r32: self.r32 }
     }
 
     /// The low half, zero-extended.
     pub fn zext32(&self) -> Scalar {
-        Scalar {
-            bits: self.bits.low32(),
-            umin: u64::from(self.umin32),
-            umax: u64::from(self.umax32),
-            smin: i64::from(self.umin32),
-            smax: i64::from(self.umax32),
-            ..*self
-        }
-        .synced()
+        self.zext().synced()
     }
 
-    /// The low `bytes` bytes, zero-extended.
+    /// The low `bytes` bytes, zero-extended. Mirrors `coerce_reg_to_size()`.
     pub fn truncated(&self, bytes: u32) -> Scalar {
-        match bytes {
-            8 => *self,
-            4 => self.zext32(),
-            _ => {
-                let bits = self.bits.cast(bytes);
-                let keep = (1u64 << (bytes * 8)) - 1;
-                let mut out = Scalar::from_bits(bits);
-                // Without a carry into the bits that are cut off, the bounds are cut like the value.
-                if self.umin & !keep == self.umax & !keep {
-                    out = out.intersect(&Scalar::unsigned(self.umin & keep, self.umax & keep));
-                }
-                out
-            }
+        if bytes >= 8 {
+            return *self;
         }
+        let keep = (1u64 << (bytes * 8)) - 1;
+        let (min, max) = (self.umin(), self.umax());
+        let r64 = match min & !keep == max & !keep {
+            true => Cnum64::unsigned(min & keep, max & keep),
+            false => Cnum64::unsigned(0, keep),
+        };
+        let r32 = if bytes < 4 { Cnum32::UNBOUNDED } else { self.r32 };
+        Scalar { bits: self.bits.cast(bytes), r64, r32 }.synced()
     }
 
-    /// The same set with every bound told by the others.
+    /// The same set with what each view tells the others, as far as Linux goes.
+    #[must_use]
     pub fn synced(mut self) -> Scalar {
-        // Facts travel between five views; three rounds reach what matters, more change nothing for the programs seen.
-        for _ in 0..3 {
-            if self.is_empty() {
-                return self;
-            }
-            let before = self;
-            self.bounds_from_bits();
-            self.deduce32();
-            self.deduce64();
-            self.deduce_mixed();
-            self.bits_from_bounds();
-            if self == before {
-                break;
-            }
+        if self.is_empty() {
+            return self;
         }
+        self.ranges_from_bits();
+        for _ in 0..2 {
+            self.r32 = self.r32.intersect(self.r64.low());
+            self.r64 = self.r64.with_low(self.r32);
+        }
+        self.bits_from_ranges();
+        self.ranges_from_bits();
         self
     }
 
-    fn bounds_from_bits(&mut self) {
-        let (bits, low) = (self.bits, self.bits.low32());
-        match bits.at_least(self.umin).zip(bits.at_most(self.umax)) {
-            Some((min, max)) => (self.umin, self.umax) = (min, max),
-            None => (self.umin, self.umax) = (1, 0),
-        }
-        match low.at_least(self.umin32.into()).zip(low.at_most(self.umax32.into())) {
-            Some((min, max)) => (self.umin32, self.umax32) = (min as u32, max as u32),
-            None => (self.umin, self.umax) = (1, 0),
-        }
-        let sign = 1u64 << 63;
-        self.smin = self.smin.max((bits.value | (bits.mask & sign)) as i64);
-        self.smax = self.smax.min((bits.value | (bits.mask & !sign)) as i64);
-        let sign = 1u64 << 31;
-        self.smin32 = self.smin32.max((low.value | (low.mask & sign)) as i32);
-        self.smax32 = self.smax32.min((low.value | (low.mask & !sign)) as i32);
+    /// Mirrors `__update_reg_bounds()`.
+    fn ranges_from_bits(&mut self) {
+        self.low_from_bits();
+        self.whole_from_bits();
     }
 
-    fn deduce32(&mut self) {
-        if (self.umin32 as i32) <= (self.umax32 as i32) {
-            self.smin32 = self.smin32.max(self.umin32 as i32);
-            self.smax32 = self.smax32.min(self.umax32 as i32);
-        }
-        if (self.smin32 as u32) <= (self.smax32 as u32) {
-            self.umin32 = self.umin32.max(self.smin32 as u32);
-            self.umax32 = self.umax32.min(self.smax32 as u32);
-        } else if self.umax32 < self.smin32 as u32 {
-            self.smin32 = self.smin32.max(0);
-        } else if self.umin32 > self.smax32 as u32 {
-            self.smax32 = self.smax32.min(-1);
-        }
-    }
-
-    fn deduce64(&mut self) {
-        if (self.umin as i64) <= (self.umax as i64) {
-            self.smin = self.smin.max(self.umin as i64);
-            self.smax = self.smax.min(self.umax as i64);
-        }
-        if (self.smin as u64) <= (self.smax as u64) {
-            self.umin = self.umin.max(self.smin as u64);
-            self.umax = self.umax.min(self.smax as u64);
-        } else if self.umax < self.smin as u64 {
-            self.smin = self.smin.max(0);
-        } else if self.umin > self.smax as u64 {
-            self.smax = self.smax.min(-1);
-        }
-    }
-
-    /// The low half by the whole and the whole by the low half.
-    fn deduce_mixed(&mut self) {
-        const HIGH: u64 = 0xffff_ffff_0000_0000;
-        if self.umin & HIGH == self.umax & HIGH {
-            self.umin32 = self.umin32.max(self.umin as u32);
-            self.umax32 = self.umax32.min(self.umax as u32);
-            let high = self.umin & HIGH;
-            self.umin = self.umin.max(high | u64::from(self.umin32));
-            self.umax = self.umax.min(high | u64::from(self.umax32));
-        }
-        if self.smin as u64 & HIGH == self.smax as u64 & HIGH {
-            self.umin32 = self.umin32.max(self.smin as u32);
-            self.umax32 = self.umax32.min(self.smax as u32);
-            let high = self.smin as u64 & HIGH;
-            self.smin = self.smin.max((high | u64::from(self.umin32)) as i64);
-            self.smax = self.smax.min((high | u64::from(self.umax32)) as i64);
-        }
-        self.ends_by_low_half();
-        // Within i32, the sign of the low half is the sign of the whole.
-        let narrow = i64::from(i32::MIN)..=i64::from(i32::MAX);
-        if narrow.contains(&self.smin) && narrow.contains(&self.smax) {
-            self.smin32 = self.smin32.max(self.smin as i32);
-            self.smax32 = self.smax32.min(self.smax as i32);
-            self.smin = self.smin.max(i64::from(self.smin32));
-            self.smax = self.smax.min(i64::from(self.smax32));
-        }
-    }
-
-    /// The ends of the whole are values whose low half is one that is possible.
-    fn ends_by_low_half(&mut self) {
-        let (low, high) = (self.umin as u32, self.umin >> 32);
-        let min = match () {
-            () if low < self.umin32 => Some(high << 32 | u64::from(self.umin32)),
-            () if low > self.umax32 => {
-                (high < u64::from(u32::MAX)).then(|| (high + 1) << 32 | u64::from(self.umin32))
-            }
-            () => Some(self.umin),
+    /// Mirrors `__update_reg32_bounds()`.
+    fn low_from_bits(&mut self) {
+        let low = self.bits.low32();
+        let (value, max) = (low.value as u32, low.max() as u32);
+        const SIGN: u32 = 1 << 31;
+        let told = match max & SIGN {
+            0 => Cnum32::unsigned(value, max),
+            _ => Cnum32::signed(
+                (value | low.mask as u32 & SIGN) as i32,
+                (value | low.mask as u32 & !SIGN) as i32,
+            ),
         };
-        let (low, high) = (self.umax as u32, self.umax >> 32);
-        let max = match () {
-            () if low > self.umax32 => Some(high << 32 | u64::from(self.umax32)),
-            () if low < self.umin32 => high.checked_sub(1).map(|high| high << 32 | u64::from(self.umax32)),
-            () => Some(self.umax),
+        self.r32 = self.r32.intersect(told);
+    }
+
+    /// Mirrors `__update_reg64_bounds()`.
+    fn whole_from_bits(&mut self) {
+        let Tnum { value, mask } = self.bits;
+        const SIGN: u64 = 1 << 63;
+        let told = match (value | mask) & SIGN {
+            0 => Cnum64::unsigned(value, value | mask),
+            _ => Cnum64::signed((value | mask & SIGN) as i64, (value | mask & !SIGN) as i64),
         };
-        match min.zip(max) {
-            Some((min, max)) => (self.umin, self.umax) = (min, max),
-            None => (self.umin, self.umax) = (1, 0),
+        self.r64 = self.r64.intersect(told);
+        // Where bits and range share one number only, that is it.
+        let (min, max) = (self.umin(), self.umax());
+        let (fits, next) = (self.bits.contains(min), self.bits.next_above(min));
+        if fits && next > max {
+            *self = Scalar::constant(min);
+        } else if !fits && next == self.bits.max() {
+            *self = Scalar::constant(next);
+        } else if !fits && next <= max && self.bits.next_above(next) > max {
+            *self = Scalar::constant(next);
         }
     }
 
-    fn bits_from_bounds(&mut self) {
-        let whole = self.bits.intersect(Tnum::range(self.umin, self.umax));
-        let low = whole.and_then(|t| {
-            let low = Tnum::range(u64::from(self.umin32), u64::from(self.umax32));
-            t.low32().intersect(low).map(|low| t.with_low32(low))
-        });
-        match low {
-            Some(bits) => self.bits = bits,
-            None => (self.umin, self.umax) = (1, 0),
-        }
+    /// Mirrors `__reg_bound_offset()`.
+    fn bits_from_ranges(&mut self) {
+        let whole = self.bits.meet(Tnum::range(self.umin(), self.umax()));
+        let low = whole.low32().meet(Tnum::range(self.umin32().into(), self.umax32().into()));
+        self.bits = whole.high32().or(low);
     }
 }
 
@@ -341,30 +246,30 @@ impl fmt::Display for Scalar {
             return write!(f, "{}", value as i64);
         }
         let mut parts = Vec::new();
-        if self.smin != i64::MIN {
-            parts.push(format!("smin={}", self.smin));
+        if self.smin() != i64::MIN {
+            parts.push(format!("smin={}", self.smin()));
         }
-        if self.smax != i64::MAX {
-            parts.push(format!("smax={}", self.smax));
+        if self.smax() != i64::MAX {
+            parts.push(format!("smax={}", self.smax()));
         }
-        if self.umin != 0 {
-            parts.push(format!("umin={}", self.umin));
+        if self.umin() != 0 {
+            parts.push(format!("umin={}", self.umin()));
         }
-        if self.umax != u64::MAX {
-            parts.push(format!("umax={}", self.umax));
+        if self.umax() != u64::MAX {
+            parts.push(format!("umax={}", self.umax()));
         }
-        let wide = self.umax <= u64::from(u32::MAX);
-        if self.smin32 != i32::MIN && i64::from(self.smin32) != self.smin {
-            parts.push(format!("smin32={}", self.smin32));
+        let wide = self.umax() <= u64::from(u32::MAX);
+        if self.smin32() != i32::MIN && i64::from(self.smin32()) != self.smin() {
+            parts.push(format!("smin32={}", self.smin32()));
         }
-        if self.smax32 != i32::MAX && i64::from(self.smax32) != self.smax {
-            parts.push(format!("smax32={}", self.smax32));
+        if self.smax32() != i32::MAX && i64::from(self.smax32()) != self.smax() {
+            parts.push(format!("smax32={}", self.smax32()));
         }
-        if !wide && self.umin32 != 0 {
-            parts.push(format!("umin32={}", self.umin32));
+        if !wide && self.umin32() != 0 {
+            parts.push(format!("umin32={}", self.umin32()));
         }
-        if !wide && self.umax32 != u32::MAX {
-            parts.push(format!("umax32={}", self.umax32));
+        if !wide && self.umax32() != u32::MAX {
+            parts.push(format!("umax32={}", self.umax32()));
         }
         if self.bits != Tnum::UNKNOWN {
             parts.push(format!("var_off=({:#x}; {:#x})", self.bits.value, self.bits.mask));

@@ -56,29 +56,26 @@ impl Tnum {
         self.value | self.mask
     }
 
-    /// The lowest member that is not below `v`.
-    pub fn at_least(self, v: u64) -> Option<u64> {
-        let wrong = (v ^ self.value) & !self.mask;
-        if wrong == 0 {
-            return Some(v);
+    /// The lowest member above `v`; the highest member when there is none. Mirrors `tnum_step()`.
+    pub const fn next_above(self, v: u64) -> u64 {
+        if v >= self.max() {
+            return self.max();
         }
-        let top = 1u64 << (63 - wrong.leading_zeros());
-        // The bit from which on the member is above `v`: the highest wrong one, or one above it that can be set.
-        let rise = match self.value & top {
-            0 => {
-                let free = !v & self.mask & !(top | (top - 1));
-                free & free.wrapping_neg()
-            }
-            _ => top,
-        };
-        let below = rise.wrapping_sub(1);
-        (rise != 0).then_some((v & !(rise | below)) | rise | (self.value & below))
+        if v < self.value {
+            return self.value;
+        }
+        // Counting within the unknown bits: all others are set, so that a carry goes through them.
+        let above = v - self.value;
+        let stray = above & !self.mask;
+        let below = if stray == 0 { 0 } else { u64::MAX >> stray.leading_zeros() };
+        let filled = above | below | !self.mask;
+        self.value | (filled.wrapping_add(1) & self.mask)
     }
 
-    /// The highest member that is not above `v`.
-    pub fn at_most(self, v: u64) -> Option<u64> {
-        let mirrored = Tnum { value: !self.value & !self.mask, mask: self.mask };
-        mirrored.at_least(!v).map(|member| !member)
+    /// What is known when both hold, where it is known that they do not contradict. Mirrors `tnum_intersect()`.
+    pub const fn meet(self, other: Tnum) -> Tnum {
+        let mask = self.mask & other.mask;
+        Tnum { value: (self.value | other.value) & !mask, mask }
     }
 
     /// What is known when both hold; `None` when they contradict.
@@ -133,11 +130,10 @@ impl Tnum {
         Tnum { value: (self.value ^ other.value) & !mask, mask }
     }
 
-    /// `self * other`, by long multiplication over the bits of the one with fewer unknown bits.
+    /// `self * other`, by long multiplication over the bits of `self`.
     #[allow(clippy::should_implement_trait)]
     pub const fn mul(self, other: Tnum) -> Tnum {
-        let (mut a, mut b) =
-            if self.mask.count_ones() <= other.mask.count_ones() { (self, other) } else { (other, self) };
+        let (mut a, mut b) = (self, other);
         let mut acc = Tnum::constant(0);
         while a.value != 0 || a.mask != 0 {
             if a.value & 1 != 0 {
@@ -175,6 +171,12 @@ impl Tnum {
     /// The low half, upper half zero.
     pub const fn low32(self) -> Tnum {
         Tnum { value: self.value as u32 as u64, mask: self.mask as u32 as u64 }
+    }
+
+    /// The upper half, low half zero.
+    pub const fn high32(self) -> Tnum {
+        let high = !(u32::MAX as u64);
+        Tnum { value: self.value & high, mask: self.mask & high }
     }
 
     /// The upper half of `self` with the low half of `low`.
@@ -252,13 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_the_nearest_members() {
+    fn the_next_member_is_the_nearest_above() {
         for (t, v) in all().flat_map(|t| (0..1u64 << WIDTH).map(move |v| (t, v))) {
-            assert_eq!(t.at_least(v), members(t).find(|m| *m >= v), "{t:?} {v}");
-            assert_eq!(t.at_most(v), members(t).filter(|m| *m <= v).last(), "{t:?} {v}");
+            let nearest = members(t).find(|m| *m > v).unwrap_or(t.max());
+            assert_eq!(t.next_above(v), nearest, "{t:?} {v}");
         }
-        assert_eq!(Tnum::UNKNOWN.at_least(u64::MAX), Some(u64::MAX));
-        assert_eq!(Tnum::constant(u64::MAX).at_most(u64::MAX - 1), None);
+        assert_eq!(Tnum::UNKNOWN.next_above(u64::MAX), u64::MAX);
+        assert_eq!(Tnum::constant(u64::MAX).next_above(3), u64::MAX);
     }
 
     #[test]
