@@ -87,6 +87,7 @@ pub fn judge(draft: &Draft, world: &World) -> Result<Accepted, Rejection> {
         sleepable: draft.kind == ProgKind::Syscall,
         state_freq: draft.state_freq,
         strict_alignment: false,
+        nr_cpus: crate::world::CPUS,
         maps: &maps,
         read_only: &|map, off, size| world.read_only(map, off, size),
         btf: Some(&world.btf),

@@ -46,6 +46,7 @@ fn main() {
             sleepable: false,
             state_freq: false,
             strict_alignment: false,
+            nr_cpus: 8,
             maps: &[],
             read_only: &|_, _, _| None,
             btf: None,

@@ -30,6 +30,8 @@ pub struct Program<'a> {
     pub state_freq: bool,
     /// BPF_F_STRICT_ALIGNMENT: every access is on a multiple of its size, as machines need that cannot do others.
     pub strict_alignment: bool,
+    /// `nr_cpu_ids`: one more than the highest CPU number of the machine.
+    pub nr_cpus: u32,
     /// Every map the relocs name.
     pub maps: &'a [MapDesc<'a>],
     /// Reads frozen read-only maps, see [`crate::reach()`].

@@ -20,7 +20,8 @@ fn registers_must_be_set() {
     program("lddw %r3, @value 7\njeq %r3, 0, +1\nmov %r2, 0\nmov %r0, %r2\nexit").accepted();
     program("exit").op(Op::Enqueue).accepted();
     program("exit").op(Op::Init).refused(Code::Uninit, "R0 !read_ok");
-    program("mov %r0, %r1\nexit").op(Op::Init).refused(Code::Return, "not a known value (ctx)");
+    // Nobody asks what a struct_ops program returns.
+    program("mov %r0, %r1\nexit").op(Op::Init).accepted();
 }
 
 #[test]
@@ -243,14 +244,19 @@ fn stack_depth_and_recursion() {
     let deep =
         "mov %r0, 0\nstxdw [%r10-400], %r0\ncall local f\nexit\nf:\nmov %r0, 0\nstxdw [%r10-400], %r0\nexit";
     program(deep).refused(Code::StackDepth, "combined stack size of 2 calls is 800. Too large");
-    program("call local f\nexit\nf:\ncall local f\nexit").refused(Code::StackDepth, "the call stack of");
+    program("call local f\nexit\nf:\ncall local f\nexit").refused(Code::StackDepth, "recursive call from");
 }
 
 #[test]
 fn pointers_are_not_numbers() {
     program("mul %r1, 2\nmov %r0, 0\nexit")
         .refused(Code::BadPointerMath, "R1 pointer arithmetic with *= operator prohibited");
-    program("mov32 %r2, %r1\nmov %r0, 0\nexit").refused(Code::BadPointerMath, "partial copy of pointer");
+    // Half of an address is a number, and so is its negation: a loader with CAP_PERFMON may have them.
+    for made in ["mov32 %r2, %r1", "mov %r2, %r1\nneg %r2", "mov %r2, %r10\nsub32 %r2, 8"] {
+        program(&format!("{made}\nmov %r0, 0\nexit")).accepted();
+        program(&format!("{made}\nldxdw %r0, [%r2+0]\nexit"))
+            .refused(Code::NotAPointer, "R2 invalid mem access 'scalar'");
+    }
     program("ldxdw %r2, [%r1+8]\nldxdw %r0, [%r2+0]\nexit")
         .refused(Code::NotAPointer, "R2 invalid mem access 'scalar'");
 }

@@ -1,7 +1,7 @@
 //! A program's run: its frames, lock and place, shared by the interpreter and the helpers.
 //!
 //! ```text
-//!  stack block:  frame 0 (512 B) | frame 1 | … | frame 7 | a key for each frame's callback (8 × 8 B) | context
+//!  stack block:  frame 0 (512 B) | frame 1 | … | frame 63 | a key for each frame's callback (64 × 8 B) | context
 //!  r10 of frame i = block + (i + 1) * 512
 //! ```
 
@@ -15,8 +15,9 @@ use crate::sanitize::Written;
 use crate::vm::{ProgId, Run};
 use crate::{Engine, Host, Trap, Vm, jit};
 
-/// Call frames, counting callbacks (MAX_CALL_FRAMES).
-pub(crate) const MAX_FRAMES: usize = 8;
+/// Call frames, counting callbacks. The verifier lets static functions call 16 deep (MAX_CALL_FRAMES) and counts anew in every global
+/// one.
+pub(crate) const MAX_FRAMES: usize = 64;
 /// Bytes of a frame (MAX_BPF_STACK).
 pub(crate) const FRAME: u64 = 512;
 /// Bytes of a run's frames and keys.
@@ -177,7 +178,7 @@ impl<'a> Exec<'a> {
         match key {
             KeyAt::Addr(addr) => addr,
             KeyAt::Index(index) => {
-                let addr = self.stack + MAX_FRAMES as u64 * FRAME + 8 * (self.depth as u64 % 8);
+                let addr = self.stack + MAX_FRAMES as u64 * FRAME + 8 * (self.depth % MAX_FRAMES) as u64;
                 self.region.object_add(addr, 4, 8, 1);
                 self.region.store(addr, 4, index.into());
                 addr

@@ -73,7 +73,7 @@ fn programs_nest_with_their_own_stacks() {
 }
 
 #[test]
-fn eight_frames_and_no_more() {
+fn sixty_four_frames_and_no_more() {
     let chain = |n: u32| {
         let mut asm = String::from("call local f1\nexit\n");
         for i in 1..n {
@@ -82,13 +82,13 @@ fn eight_frames_and_no_more() {
         }
         asm
     };
-    assert_eq!(r0(&chain(8)), Ok(7));
-    assert_eq!(r0(&chain(9)), Err(TrapKind::CallDepth));
+    assert_eq!(r0(&chain(64)), Ok(63));
+    assert_eq!(r0(&chain(65)), Err(TrapKind::CallDepth));
 }
 
 /// A callback's frames are counted on top of those of the function that called the helper.
 #[test]
-fn eight_frames_with_a_callback_and_no_more() {
+fn sixty_four_frames_with_a_callback_and_no_more() {
     let calls = |above: u32, below: u32| {
         let mut asm = String::from("call local a0\nexit\n");
         for i in 0..above {
@@ -105,13 +105,13 @@ fn eight_frames_with_a_callback_and_no_more() {
         let result = run(&vm, &mut TestHost::default(), &asm, &[(start + 1, Reloc::Func(callback))]);
         result.map(|run| (run.r0, run.insns)).map_err(|trap| (trap.insn, trap.into_kind()))
     };
-    for above in 0..=5 {
+    for above in [0, 1, 30, 60, 61] {
         let insns = |below: u32| u64::from(2 + 2 * above + 6 + 2 * (2 * below + 2));
-        for below in 0..=5 - above {
+        for below in [0, 1, 61 - above].into_iter().filter(|below| above + below <= 61) {
             assert_eq!(calls(above, below), Ok((2, insns(below))), "{above} above, {below} below");
         }
-        let last = 2 + 2 * above + 7 + 2 * (5 - above);
-        assert_eq!(calls(above, 6 - above), Err((last, TrapKind::CallDepth)), "{above} above");
+        let last = 2 + 2 * above + 7 + 2 * (61 - above);
+        assert_eq!(calls(above, 62 - above), Err((last, TrapKind::CallDepth)), "{above} above");
     }
 }
 
@@ -230,8 +230,8 @@ host::compiled_too! {
     instructions_are_counted_exactly
     the_budget_ends_a_loop_and_a_nest
     programs_nest_with_their_own_stacks
-    eight_frames_and_no_more
-    eight_frames_with_a_callback_and_no_more
+    sixty_four_frames_and_no_more
+    sixty_four_frames_with_a_callback_and_no_more
     bpf_loop_calls_back
     what_is_wrong_traps_when_it_is_reached
     locks_balance

@@ -17,8 +17,6 @@ use support::{command, root};
 
 /// File (without `.bpf.c`) and variants on which Sextant and Linux differ.
 const WRONG: &[(&str, &[u64])] = &[
-    ("b20_unaligned_atomic", &[9]),
-    ("b21_negative_base", &[0, 1]),
     ("c03_timer", &[7]),
     ("g03_sleepable_global", &[1, 2, 3, 5]),
     ("k09_percpu", &[3, 4]),
@@ -27,7 +25,6 @@ const WRONG: &[(&str, &[u64])] = &[
     ("m06_snprintf_rules", &[1, 2, 3, 5, 7]),
     ("r03_res_spin", &[3, 4]),
     ("r05_rcu_by_other_means", &[3, 4, 5, 6]),
-    ("t02_call_depth", &[1, 2, 4]),
 ];
 
 /// A probe and what Linux says of it.

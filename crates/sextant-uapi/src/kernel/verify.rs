@@ -83,6 +83,7 @@ impl Kernel {
             relocs: &image.relocs,
             kind,
             sleepable,
+            nr_cpus: self.nr_cpus(),
             maps: &maps,
             read_only: &read_only,
             btf: btf.as_ref().map(|b| &b.btf),

@@ -21,6 +21,11 @@ impl Env<'_> {
             self.call_global(target)?;
             return Ok(Next::Goto(pc + 1));
         }
+        if self.st.frames.iter().any(|frame| frame.func == target) {
+            let names = (self.prog.func_name(self.st.top().func), self.prog.func_name(target));
+            let text = format!("recursive call from {}() to {}()", names.0, names.1);
+            return refuse(Code::StackDepth, text);
+        }
         self.enter(target, pc)?;
         let caller = self.st.frames.len() - 2;
         for n in 1..=5 {
@@ -178,9 +183,8 @@ impl Env<'_> {
         if void {
             return Ok(());
         }
-        let any = !matches!(self.prog.kind, ProgKind::StructOps { .. });
         match self.result_range() {
-            None if any => self.opaque_result(),
+            None => self.opaque_result(),
             range => self.number_result(range),
         }
     }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sextant_abi::tables::HelperId;
 use sextant_abi::tables::bpf::*;
+use sextant_abi::tables::{HelperId, Op};
 use sextant_bpf::opcode::{Callee, Kind};
 
 use super::state::{MAX_FRAMES, MAX_STACK};
@@ -47,10 +47,10 @@ impl Env<'_> {
         let mut walk = Walk { funcs, plain: BTreeSet::new(), private: false, chain: Vec::new(), worst: 0 };
         // What also runs by itself shares no private stack with the program.
         for later in self.later.clone() {
-            self.chain_depth(later, None, 0, &mut walk)?;
+            self.chain_depth(later, None, (0, 0), &mut walk)?;
         }
         walk.private = private;
-        self.chain_depth(0, None, 0, &mut walk)?;
+        self.chain_depth(0, None, (0, 0), &mut walk)?;
         self.depth.insert(usize::MAX, walk.worst);
         Ok(())
     }
@@ -69,6 +69,8 @@ impl Env<'_> {
                 Some(CtxArg::Trusted(name)) => !name.starts_with("bpf_iter__"),
                 first => first.is_some(),
             },
+            // What schedulers below this one may run again while it runs. Mirrors kernel/sched/ext/ext.c bpf_scx_check_member().
+            ProgKind::StructOps { op, .. } => matches!(op, Op::Dispatch | Op::SubCapsUpdated),
             _ => false,
         }
     }
@@ -99,17 +101,26 @@ impl Env<'_> {
         func
     }
 
-    /// The chain in `walk` goes on in `func`, called at `site`; its callers use `depth` bytes.
-    fn chain_depth(&self, func: usize, site: Option<usize>, depth: u32, walk: &mut Walk) -> Res {
+    /// The chain in `walk` goes on in `func`, called at `site`; its callers use `depth` bytes, and `frames` of them lie since the last
+    /// global function. Mirrors `check_max_stack_depth_subprog()`.
+    fn chain_depth(
+        &self,
+        func: usize,
+        site: Option<usize>,
+        (depth, frames): (u32, usize),
+        walk: &mut Walk,
+    ) -> Res {
         let made = |text: String| match site {
             Some(site) => refuse_made(Code::StackDepth, site, text),
             None => refuse(Code::StackDepth, text),
         };
-        if walk.chain.last() == Some(&func) {
-            return made("recursive call from insn to its own function".into());
+        if walk.chain.contains(&func) {
+            let caller = walk.chain.last().copied().unwrap_or(func);
+            let names = (self.prog.func_name(caller), self.prog.func_name(func));
+            return made(format!("recursive call from {}() to {}()", names.0, names.1));
         }
-        if walk.chain.len() >= MAX_FRAMES {
-            return made(format!("the call stack of {} frames is too deep !", walk.chain.len() + 1));
+        if frames >= MAX_FRAMES {
+            return made(format!("the call stack of {frames} frames is too deep !"));
         }
         let desc = walk.funcs.get(&func).cloned().unwrap_or_default();
         if desc.tail_call && !walk.chain.is_empty() && depth >= BEFORE_TAIL_CALL {
@@ -119,7 +130,7 @@ impl Env<'_> {
         }
         walk.chain.push(func);
         self.in_callback(&desc, func, &walk.chain)?;
-        let own = self.depth.get(&func).copied().unwrap_or(0).max(1).next_multiple_of(16);
+        let own = self.depth.get(&func).copied().unwrap_or(0).next_multiple_of(16);
         if !walk.private {
             walk.plain.insert(func);
         }
@@ -130,7 +141,9 @@ impl Env<'_> {
             return made(format!("combined stack size of {} calls is {all}. Too large", walk.chain.len()));
         }
         for (callee, pc) in &desc.callees {
-            self.chain_depth(*callee, Some(*pc), all, walk)?;
+            let global = self.cfg.funcs.get(callee).is_some_and(|f| f.global);
+            let frames = if global { 0 } else { frames + 1 };
+            self.chain_depth(*callee, Some(*pc), (all, frames), walk)?;
         }
         walk.chain.pop();
         Ok(())

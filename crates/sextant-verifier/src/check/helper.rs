@@ -240,8 +240,7 @@ impl Env<'_> {
             }
             Ret::Own => match helper {
                 HelperId::get_smp_processor_id => {
-                    let max = sextant_abi::tables::kconfig::NR_CPUS as u64 - 1;
-                    Reg::scalar(Scalar::unsigned(0, max))
+                    Reg::scalar(Scalar::unsigned(0, u64::from(self.prog.nr_cpus.max(1)) - 1))
                 }
                 // A length of at most the buffer's, or an error.
                 _ => {

@@ -3,7 +3,7 @@
 
 use sextant_abi::image::Reloc;
 use sextant_abi::tables::{Kfunc, KfuncFlags, KfuncGroups, KfuncId};
-use sextant_abi::types::{IntEncoding, TypeRef};
+use sextant_abi::types::TypeRef;
 
 use super::reg::{OR_NULL, RCU, RDONLY, Reg, TRUSTED, Ty, What};
 use super::state::RefKind;
@@ -113,7 +113,6 @@ impl Env<'_> {
         }
         let mut reg = match kfunc.proto.ret.strip() {
             TypeRef::Void => return Ok(None),
-            TypeRef::Int(_, 1, IntEncoding::Bool) => Reg::scalar(Scalar::unsigned(0, 1)),
             TypeRef::Ptr(to) => match to.strip() {
                 TypeRef::Struct(name) | TypeRef::Union(name) => {
                     let rcu = kfunc.flags.contains(KfuncFlags::RCU_PROTECTED);

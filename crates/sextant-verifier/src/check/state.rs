@@ -5,7 +5,7 @@ use super::reg::{Reg, What};
 /// Bytes of stack a call chain may use.
 pub const MAX_STACK: i64 = 512;
 /// Frames of a call chain.
-pub const MAX_FRAMES: usize = 8;
+pub const MAX_FRAMES: usize = 16;
 
 /// What a byte of the stack holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

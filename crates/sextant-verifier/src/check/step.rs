@@ -388,11 +388,13 @@ impl Env<'_> {
         }
     }
 
+    /// Mirrors `atomic_ptr_type_ok()`: what else an access may not be is refused as a load or a store.
     fn atomic_place(&mut self, n: u8, what: &str) -> Res {
         let reg = self.read(n)?;
-        let fits = matches!(reg.what, What::Stack(_) | What::MapValue(_) | What::Arena | What::Mem(_))
-            || (matches!(reg.what, What::Obj(reg::Ty::Local(_))) && reg.has(reg::ALLOC));
-        if fits && !reg.has(reg::RDONLY | reg::UNTRUSTED) {
+        let never = matches!(reg.what, What::Ctx | What::FlowKeys | What::Sock(_)) || reg.is_packet();
+        // An untrusted address is read by a probing load, which is not atomic.
+        let probed = what.starts_with("loads") && reg.has(reg::UNTRUSTED);
+        if !never && !probed {
             return Ok(());
         }
         let text = format!("BPF_ATOMIC {what} R{n} {} is not allowed", reg.type_name());
@@ -415,8 +417,8 @@ impl Env<'_> {
         self.store(insn.dst, insn.off, size, &Reg::UNKNOWN)?;
         if fetch {
             let to = if op == AtomicOp::Cmpxchg { 0 } else { insn.src };
-            let reg = if old.is_scalar() { old } else { self.number(Scalar::UNKNOWN) };
-            self.set(to, reg);
+            // A pointer that was spilled there comes back as one.
+            self.set(to, old);
         }
         Ok(())
     }

@@ -224,9 +224,7 @@ impl Scalar {
         let (fits, next) = (self.bits.contains(min), self.bits.next_above(min));
         if fits && next > max {
             *self = Scalar::constant(min);
-        } else if !fits && next == self.bits.max() {
-            *self = Scalar::constant(next);
-        } else if !fits && next <= max && self.bits.next_above(next) > max {
+        } else if !fits && (next == self.bits.max() || next <= max && self.bits.next_above(next) > max) {
             *self = Scalar::constant(next);
         }
     }

@@ -150,6 +150,7 @@ impl Test {
             sleepable: self.sleepable,
             state_freq: self.state_freq,
             strict_alignment: self.strict_alignment,
+            nr_cpus: 8,
             maps: &self.maps,
             read_only: &read_only,
             btf: None,

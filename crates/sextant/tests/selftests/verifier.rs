@@ -70,6 +70,7 @@ fn verify_foreign(function: &Function) -> Result<Accepted, Rejection> {
         relocs: &relocs,
         kind: ProgKind::ForeignStructOps,
         sleepable: false,
+        nr_cpus: 8,
         maps: &[],
         read_only: &|_, _, _| None,
         btf: None,

@@ -177,7 +177,10 @@ fn filled<'s>(
         let slots = offsets.all().iter().map(|at| at.checked_add(off).and_then(slot_of));
         match offsets.all().len() {
             0 => any(frame),
-            1 => slots.last().flatten().map_or(any(frame), |slot| spills.get(slot)),
+            1 => {
+                let slot = offsets.single().and_then(|at| at.checked_add(off)).and_then(slot_of);
+                slot.map_or(any(frame), |slot| spills.get(slot))
+            }
             _ => slots.fold(Track::None, |acc, slot| match slot {
                 Some(slot) => acc.either(&spills.get(slot)),
                 None => any(frame),

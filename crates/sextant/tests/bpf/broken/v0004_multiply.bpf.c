@@ -10,7 +10,7 @@ void BPF_STRUCT_OPS(broken_enqueue, struct task_struct *p, u64 enq_flags)
 {
 	u64 hash = (u64)p * 31;
 
-	dsq = hash & 7;
+	dsq = hash >> 40;
 	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
 }
 
