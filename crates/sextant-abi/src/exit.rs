@@ -1,6 +1,7 @@
 //! How a scheduler ended: kind, code, reason, message, dump. Mirrors `struct scx_exit_info` and scx_exit_reason(), 7.3.
 
 use crate::types::enums;
+use crate::{CpuId, Ns};
 
 macro_rules! exit_kinds {
     ($($(#[$m:meta])* $variant:ident = $constant:ident, $name:literal, $reason:literal;)*) => {
@@ -72,6 +73,34 @@ impl std::fmt::Display for ExitKind {
     }
 }
 
+/// Where a scheduler's exit was claimed. The kernel keeps none of this; people want to know it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ExitOrigin {
+    /// When, on the machine's clock.
+    pub at: Ns,
+    /// The CPU that claimed it.
+    pub cpu: CpuId,
+    /// The op that ran or, if `returned`, had just returned: the member of the ops table, without `ops.`.
+    pub op: Option<&'static str>,
+    /// The op was over: what it returned or left behind was at fault.
+    pub returned: bool,
+    /// The task that the op was about, `comm[pid]`.
+    pub task: Option<String>,
+    /// The program that ran, and its instruction.
+    pub place: Option<ProgPlace>,
+}
+
+/// An instruction of a program.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProgPlace {
+    /// The program's number in the vm.
+    pub prog: u32,
+    /// Its name, as in BPF_PROG_LOAD.
+    pub name: String,
+    /// Index of the instruction.
+    pub insn: u32,
+}
+
 /// What the scheduler's end is reported as.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExitInfo {
@@ -89,6 +118,8 @@ pub struct ExitInfo {
     pub flags: u64,
     /// The debug dump, empty when none was made.
     pub dump: String,
+    /// Where it was claimed.
+    pub origin: ExitOrigin,
 }
 
 impl ExitInfo {
@@ -102,6 +133,7 @@ impl ExitInfo {
             exit_cpu: -1,
             flags: 0,
             dump: String::new(),
+            origin: ExitOrigin::default(),
         }
     }
 

@@ -13,7 +13,7 @@ pub mod types;
 pub mod units;
 
 pub use cpuset::CpuMaskBits;
-pub use exit::{ExitInfo, ExitKind};
+pub use exit::{ExitInfo, ExitKind, ExitOrigin, ProgPlace};
 pub use image::{Insn, LocalType, ProgramImage, Reloc, SpecialField, Subprog};
 pub use mem::{Mem, ObjKind};
 pub use units::{CpuId, DsqId, Ns, Vtime};

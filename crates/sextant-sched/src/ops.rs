@@ -1,7 +1,7 @@
 //! The ops table as a Rust trait: what a policy is to the class. A BPF scheduler implements it through the vm
 //! (`bpf`), a native policy directly (`native`). The class knows nothing else about a policy.
 
-use sextant_abi::{CpuId, Ns};
+use sextant_abi::{CpuId, Ns, ProgPlace};
 
 use crate::ext::EnableError;
 use crate::sched::Sched;
@@ -172,6 +172,14 @@ pub trait Ops {
     /// Calls and executed BPF instructions per op so far.
     fn op_stats(&self) -> Vec<(Op, u64, u64)> {
         Vec::new()
+    }
+    /// BPF instructions executed so far, all ops together.
+    fn insns(&self) -> u64 {
+        0
+    }
+    /// The program that runs, or that has just been ended by force, and its instruction.
+    fn position(&self) -> Option<ProgPlace> {
+        None
     }
     /// Reads a clock finer than `s.now` while an op runs (the vm adds the instructions executed so far).
     fn clock(&self, s: &Sched) -> Ns {

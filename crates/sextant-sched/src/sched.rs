@@ -164,6 +164,7 @@ impl Sched {
     pub fn enter(&mut self, cpu: CpuId, now: Ns) {
         self.this_cpu = cpu;
         self.now = now;
+        self.ext.returned = None;
     }
 
     /// Kernel work takes `ns` on the executing CPU, +-10% when there is noise.

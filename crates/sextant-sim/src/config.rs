@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use sextant_abi::{CpuId, Ns};
+use sextant_sched::ext::LongCall;
 use sextant_sched::topology::Shape;
 use sextant_sched::{CgroupError, Event, Sched};
 
 use crate::interp::find_busy_loop;
+use crate::long::LongCalls;
 use crate::script::Command;
 use crate::stats::{CpuResult, GroupResult, TaskResult};
 use crate::swap::SwapResult;
@@ -116,6 +118,8 @@ pub struct Outcome {
     pub ended: Ended,
     /// When.
     pub now: Ns,
+    /// How long the figures below are of: `now`, or the time until the scheduler ended by itself.
+    pub own: Ns,
     /// Workload tasks by pid: in file order, then those forked later.
     pub tasks: Vec<TaskResult>,
     /// One for each description in the workload that had a task, in file order.
@@ -132,12 +136,38 @@ pub struct Outcome {
     pub failed_events: Vec<(Ns, String)>,
     /// Changes of the scheduler while the machine ran, rollbacks among them.
     pub swaps: Vec<SwapResult>,
+    /// A scheduler was in charge at some time.
+    pub took_over: bool,
+    /// What the fair class did after a scheduler had ended by itself.
+    pub after: Option<After>,
+    /// Debug dumps that were asked for: when, and the text, empty without a scheduler.
+    pub dumps: Vec<(Ns, String)>,
+    /// Calls into schedulers that took long.
+    pub long_calls: LongCalls,
+}
+
+/// Figures of the time after a scheduler, with no other one.
+#[derive(Clone, Debug)]
+pub struct After {
+    /// How long that was.
+    pub duration: Ns,
+    /// As in [`Outcome`], as far as they were there.
+    pub tasks: Vec<TaskResult>,
+    /// As in [`Outcome`].
+    pub groups: Vec<GroupResult>,
+    /// As in [`Outcome`].
+    pub system_tasks: Vec<TaskResult>,
+    /// Per CPU.
+    pub cpus: Vec<CpuResult>,
 }
 
 /// Takes the events as they happen.
 pub trait EventSink {
     /// One event at its time and CPU. `s` is in the state after the entry that the event belongs to.
     fn event(&mut self, t: Ns, cpu: CpuId, ev: &Event, s: &Sched);
+
+    /// A call into the scheduler took long; its time is counted from the start of the run.
+    fn long_call(&mut self, _call: &LongCall) {}
 
     /// Asked once for each entry: the run ends here if it says so.
     fn stop(&mut self) -> bool {

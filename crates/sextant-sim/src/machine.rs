@@ -19,16 +19,17 @@ use sextant_sched::deadline::Server;
 use sextant_sched::ext::EnableError;
 use sextant_sched::ext::EnableState;
 use sextant_sched::sched::KMem;
-use sextant_sched::{Class, Config, Ops, Request, Sched, TaskId, TimerId, Work};
+use sextant_sched::{Class, Config, Event, Ops, Request, Sched, TaskId, TimerId, Work};
 
 use crate::check::Checkers;
-use crate::config::{Ended, EventSink, Outcome, SimConfig, SimError, check};
+use crate::config::{After, Ended, EventSink, Outcome, SimConfig, SimError, check};
 use crate::cost::{CLASS, MACHINE, MachineCosts};
 use crate::interp::{Doing, Program};
+use crate::long::LongCalls;
 use crate::population::populate;
 use crate::queue::{EventQueue, Slot};
 use crate::start::{SplitMix, Start, starts};
-use crate::stats::{Stats, cpu_results};
+use crate::stats::{Stats, TaskResult};
 use crate::swap::Swaps;
 use crate::workload::{SpecId, Workload};
 
@@ -41,7 +42,7 @@ const TICK: u64 = 1_000_000_000 / HZ;
 const MAX_ROUNDS: u32 = 8;
 /// What the machine's clock shows when a run begins: it has been booted some time ago, as every machine that a scheduler is loaded on.
 /// (A scheduler may take a time of 0 for "never".) A multiple of a tick; times given and shown to people are of the run.
-pub(crate) const UPTIME: Ns = Ns(100_000_000_000);
+pub const UPTIME: Ns = Ns(100_000_000_000);
 /// When it goes on after that, ns.
 const MIN_ROUND: u64 = 1_000;
 /// Debug builds check all invariants after so many entries.
@@ -72,6 +73,8 @@ pub(crate) enum What {
     Script,
     /// The next step of a swap of schedulers.
     Swap,
+    /// A debug dump that somebody asked for.
+    Dump,
 }
 
 pub(crate) struct Cpu {
@@ -144,6 +147,13 @@ pub struct Simulation {
     checkers: Option<Checkers>,
     /// Schedulers to come.
     pub(crate) swaps: Option<Box<Swaps>>,
+    /// When somebody wants a debug dump, latest first; and those made.
+    dump_times: Vec<Ns>,
+    dump_slot: Slot,
+    dumps: Vec<(Ns, String)>,
+    long_calls: LongCalls,
+    /// A scheduler was in charge at some time.
+    took_over: bool,
 }
 
 impl Simulation {
@@ -165,6 +175,7 @@ impl Simulation {
         let cpus = (0..config.nr_cpus).map(|c| Cpu::new(CpuId(c), &mut queue)).collect();
         let start_slot = queue.add(What::Start);
         let script_slot = queue.add(What::Script);
+        let dump_slot = queue.add(What::Dump);
         let mut sim = Simulation {
             programs: Vec::new(),
             waiters: vec![Vec::new(); workload.conds.len()],
@@ -197,6 +208,11 @@ impl Simulation {
             entries: 0,
             checkers: None,
             swaps: None,
+            dump_times: Vec::new(),
+            dump_slot,
+            dumps: Vec::new(),
+            long_calls: LongCalls::default(),
+            took_over: false,
         };
         if sim.config.check || cfg!(debug_assertions) {
             sim.watch(None, sim.replay());
@@ -304,16 +320,29 @@ impl Simulation {
         if let Some(checkers) = &mut self.checkers {
             checkers.finished(now.since(UPTIME), &self.sched);
         }
-        let (mut tasks, system_tasks): (Vec<_>, Vec<_>) =
-            self.stats.results(now.since(UPTIME), &self.sched).into_iter().partition(|r| r.spec.is_some());
-        tasks.sort_by_key(|t| t.pid);
+        let (own, after) = self.stats.finish(now.since(UPTIME), self.workload.tasks.len(), &self.sched);
+        let (tasks, system_tasks) = by_owner(own.tasks);
         let outcome = Outcome {
             ended,
             now: now.since(UPTIME),
+            own: own.duration,
             tasks,
-            groups: self.stats.groups(self.workload.tasks.len()),
+            groups: own.groups,
             system_tasks,
-            cpus: cpu_results(&self.sched),
+            cpus: own.cpus,
+            after: after.map(|figures| {
+                let (tasks, system_tasks) = by_owner(figures.tasks);
+                After {
+                    duration: figures.duration,
+                    tasks,
+                    groups: figures.groups,
+                    system_tasks,
+                    cpus: figures.cpus,
+                }
+            }),
+            took_over: self.took_over,
+            dumps: std::mem::take(&mut self.dumps),
+            long_calls: std::mem::take(&mut self.long_calls),
             refused_forks: std::mem::take(&mut self.refused_forks),
             forks_at_limit: self.forks_at_limit,
             failed_events: std::mem::take(&mut self.failed_events),
@@ -380,7 +409,7 @@ impl Simulation {
             What::Sleep(p) => self.timer_cpu(self.sched.tasks[p].cpu),
             What::Start => self.timer_cpu(self.start_cpu()),
             What::Timer(i) => self.timer_cpu(self.timers[i as usize].cpu),
-            What::Work(_) | What::Swap => CpuId(0),
+            What::Work(_) | What::Swap | What::Dump => CpuId(0),
             What::Script => self.script_cpu(),
         }
     }
@@ -422,6 +451,7 @@ impl Simulation {
             What::Start => self.start_task(at),
             What::Script => self.run_script(at),
             What::Swap => self.run_swap(at),
+            What::Dump => self.make_dump(at),
             What::Timer(i) => {
                 self.sched.charge(self.costs.irq_ns);
                 self.sched.timer_fire(self.timers[i as usize].id);
@@ -441,6 +471,26 @@ impl Simulation {
         self.entries += 1;
         if self.config.check || (cfg!(debug_assertions) && self.entries.is_multiple_of(CHECK_EVERY)) {
             self.sched.check_invariants();
+        }
+    }
+
+    /// Has the kernel's debug dump made at these times, as SysRq-D does; [`Outcome::dumps`] has them.
+    pub fn plan_dumps(&mut self, mut times: Vec<Ns>) {
+        times.sort_unstable_by(|a, b| b.cmp(a));
+        self.dump_times = times;
+        if let Some(&first) = self.dump_times.last() {
+            self.queue.arm(self.dump_slot, UPTIME + first);
+        }
+    }
+
+    fn make_dump(&mut self, at: Ns) {
+        self.dump_times.pop();
+        self.sched.as_kthread = Some(self.helper);
+        let text = self.sched.scx_sysrq_dump();
+        self.sched.as_kthread = None;
+        self.dumps.push((at.since(UPTIME), text.unwrap_or_default()));
+        if let Some(&next) = self.dump_times.last() {
+            self.queue.arm(self.dump_slot, (UPTIME + next).max(at));
         }
     }
 
@@ -533,6 +583,17 @@ impl Simulation {
         for (t, cpu, ev) in &events {
             let t = t.since(UPTIME);
             self.stats.event(t, ev, &self.sched);
+            match ev {
+                // Whoever unregisters a scheduler goes on with another one, or ends the run.
+                Event::ExitClaimed { kind, .. } if *kind != ExitKind::Unreg.value() => {
+                    self.stats.cut(t, self.workload.tasks.len(), &self.sched);
+                }
+                Event::Enabled { .. } => {
+                    self.took_over = true;
+                    self.stats.join();
+                }
+                _ => {}
+            }
             if let Some(checkers) = &mut self.checkers {
                 checkers.event(t, *cpu, ev, &self.sched);
             }
@@ -543,6 +604,11 @@ impl Simulation {
         }
         events.clear();
         self.sched.events = events;
+        for mut call in self.sched.take_long_calls() {
+            call.at = call.at.since(UPTIME);
+            sink.long_call(&call);
+            self.long_calls.add(call);
+        }
     }
 
     /// Starts the workload task that is due; the next one is an event of its own.
@@ -576,6 +642,13 @@ impl Cpu {
             irq_work: false,
         }
     }
+}
+
+/// The workload's tasks by pid, and the machine's own.
+fn by_owner(tasks: Vec<TaskResult>) -> (Vec<TaskResult>, Vec<TaskResult>) {
+    let (mut own, machine): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|r| r.spec.is_some());
+    own.sort_by_key(|t| t.pid);
+    (own, machine)
 }
 
 /// The next tick of `cpu` after `now`. As in Linux (`skew_tick=0`) all CPUs tick together; the little skew fixes their order.

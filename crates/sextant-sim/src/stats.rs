@@ -1,7 +1,11 @@
 //! Figures per task and per CPU, gathered from the events as they pass.
+//!
+//! A scheduler that ends by itself cuts the run in two: its own time, and what the fair class did afterwards. What must hold: the two
+//! together are the whole run; a wait that is still open counts in full, on both sides of a cut.
 
 use hdrhistogram::Histogram;
 use sextant_abi::Ns;
+use sextant_sched::rq::Rq;
 use sextant_sched::{Class, Event, Sched, TaskId};
 
 use crate::workload::SpecId;
@@ -42,8 +46,10 @@ pub struct TaskResult {
     pub wait_ns: u64,
     /// Wakeups from sleep.
     pub wakeups: u64,
-    /// None without wakeups.
+    /// None without wakeups. A wakeup that still waits counts with its wait so far.
     pub latency: Option<Latency>,
+    /// Longest time runnable without a CPU, after a wakeup or a preemption alike; a wait that is still open counts.
+    pub max_wait_ns: u64,
     /// How often it was switched in.
     pub switches: u64,
     /// Changes of runqueue.
@@ -61,6 +67,8 @@ pub struct GroupResult {
     pub spec: SpecId,
     /// None without wakeups.
     pub latency: Option<Latency>,
+    /// Longest time that one of them was runnable without a CPU.
+    pub max_wait_ns: u64,
 }
 
 /// What a CPU has done.
@@ -72,25 +80,60 @@ pub struct CpuResult {
     pub switches: u64,
 }
 
+/// Figures of a stretch of time.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// How long it was.
+    pub duration: Ns,
+    /// Tasks of the workload and of the machine, in creation order; not those that were gone when it began.
+    pub tasks: Vec<TaskResult>,
+    /// By description.
+    pub groups: Vec<GroupResult>,
+    /// Per CPU, in order.
+    pub cpus: Vec<CpuResult>,
+}
+
 #[derive(Default)]
 struct Track {
     spec: Option<SpecId>,
     runnable_since: Option<Ns>,
     woken_at: Option<Ns>,
-    wait_ns: u64,
-    wakeups: u64,
-    switches: u64,
-    migrations: u64,
-    latency: Latencies,
+    sums: Sums,
+    /// Of before the cut.
+    before: Option<Sums>,
+    /// Time on a CPU before the cut.
+    run_before_ns: u64,
     forked_at: Ns,
     exited_at: Ns,
     /// Taken when it exited, before its memory goes.
     last: Option<Snapshot>,
 }
 
+/// What is added up.
+#[derive(Default)]
+struct Sums {
+    wait_ns: u64,
+    wakeups: u64,
+    switches: u64,
+    migrations: u64,
+    max_wait_ns: u64,
+    latency: Latencies,
+}
+
+impl Sums {
+    fn add(&mut self, other: Sums) {
+        self.wait_ns += other.wait_ns;
+        self.wakeups += other.wakeups;
+        self.switches += other.switches;
+        self.migrations += other.migrations;
+        self.max_wait_ns = self.max_wait_ns.max(other.max_wait_ns);
+        self.latency.add(other.latency);
+    }
+}
+
 /// Latencies of a task. A histogram is large and there is one per task, so what comes is collected and goes in by the batch:
 /// the memory of thousands of histograms is not visited at every wakeup.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Latencies {
     recent: Vec<u64>,
     /// Made with the first batch.
@@ -122,6 +165,17 @@ impl Latencies {
         }
     }
 
+    fn add(&mut self, mut other: Latencies) {
+        other.settle();
+        self.max = self.max.max(other.max);
+        match (&mut self.hist, other.hist) {
+            // Both resize themselves: every value fits.
+            (Some(all), Some(hist)) => all.add(&*hist).expect("an auto-resizing histogram takes any value"),
+            (all @ None, hist) => *all = hist,
+            (Some(_), None) => {}
+        }
+    }
+
     /// None without any.
     fn summary(&mut self) -> Option<Latency> {
         self.settle();
@@ -139,7 +193,8 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn of(s: &Sched, p: TaskId) -> Self {
+    /// At `now` on the machine's clock.
+    fn of(s: &Sched, p: TaskId, now: Ns) -> Self {
         let (ts, mem) = (s.t(p), &*s.mem);
         let raw = u64::from(s.tasks[p].fair.weight);
         Snapshot {
@@ -147,7 +202,7 @@ impl Snapshot {
             pid: ts.pid().get(mem),
             nice: ts.static_prio().get(mem) - 120,
             weight: ((raw * 100 + 512) / 1024).clamp(1, 10_000) as u32,
-            run_ns: ts.se().sum_exec_runtime().get(mem),
+            run_ns: ts.se().sum_exec_runtime().get(mem) + s.uncharged_ns(p, now),
         }
     }
 }
@@ -156,6 +211,13 @@ impl Snapshot {
 #[derive(Default)]
 pub(crate) struct Stats {
     tracks: Vec<Track>,
+    /// The figures of before the cut.
+    cut: Option<Cut>,
+}
+
+struct Cut {
+    at: Ns,
+    figures: Figures,
 }
 
 impl Stats {
@@ -172,6 +234,10 @@ impl Stats {
         self.track(p).spec = Some(spec);
     }
 
+    fn cut_at(&self) -> Ns {
+        self.cut.as_ref().map_or(Ns::ZERO, |cut| cut.at)
+    }
+
     pub fn event(&mut self, t: Ns, ev: &Event, s: &Sched) {
         match *ev {
             Event::Switch { prev, prev_runnable, next } => {
@@ -182,16 +248,17 @@ impl Stats {
             }
             Event::Wakeup { p, .. } => {
                 let track = self.track(p);
-                track.wakeups += 1;
+                track.sums.wakeups += 1;
                 (track.runnable_since, track.woken_at) = (Some(t), Some(t));
             }
             Event::Fork { p, .. } => {
                 let track = self.track(p);
                 (track.forked_at, track.runnable_since) = (t, Some(t));
             }
-            Event::Migrate { p, .. } => self.track(p).migrations += 1,
+            Event::Migrate { p, .. } => self.track(p).sums.migrations += 1,
             Event::Exit { p } => {
-                let snap = Snapshot::of(s, p);
+                let snap = Snapshot::of(s, p, s.now);
+                self.waited(t, p);
                 let track = self.track(p);
                 (track.exited_at, track.last) = (t, Some(snap));
             }
@@ -200,46 +267,92 @@ impl Stats {
     }
 
     fn switched_in(&mut self, t: Ns, next: TaskId) {
-        let track = self.track(next);
-        track.switches += 1;
-        if let Some(since) = track.runnable_since.take() {
-            track.wait_ns += t.since(since).0;
+        self.track(next).sums.switches += 1;
+        self.waited(t, next);
+    }
+
+    /// What `p` waited for is over.
+    fn waited(&mut self, t: Ns, p: TaskId) {
+        let cut_at = self.cut_at();
+        let track = self.track(p);
+        let (since, woken) = (track.runnable_since.take(), track.woken_at.take());
+        track.sums.wait(t, cut_at, since, woken);
+    }
+
+    /// A scheduler's time is over: what comes now is counted anew.
+    pub fn cut(&mut self, t: Ns, nr_specs: usize, s: &Sched) {
+        if self.cut.is_some() {
+            return;
         }
-        if let Some(woken) = track.woken_at.take() {
-            track.latency.record(t.since(woken).0);
+        let figures = self.figures(t, nr_specs, s);
+        let ids: Vec<TaskId> = s.tasks.ids().filter(|&p| self.counts(s, p)).collect();
+        for p in ids {
+            let now = s.now;
+            let track = self.track(p);
+            track.run_before_ns = match &track.last {
+                Some(last) => last.run_ns,
+                None => Snapshot::of(s, p, now).run_ns,
+            };
+            track.before = Some(std::mem::take(&mut track.sums));
         }
+        self.cut = Some(Cut { at: t, figures });
     }
 
-    /// Everything so far, tasks in creation order.
-    pub fn results(&mut self, now: Ns, s: &Sched) -> Vec<TaskResult> {
-        s.tasks
-            .ids()
-            .filter(|&p| self.counts(s, p))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|p| self.result(now, s, p))
-            .collect()
-    }
-
-    /// Latencies by description; those without any task are left out.
-    pub fn groups(&mut self, nr_specs: usize) -> Vec<GroupResult> {
-        self.tracks.iter_mut().for_each(|t| t.latency.settle());
-        (0..nr_specs as u32).map(SpecId).filter_map(|spec| self.group(spec)).collect()
-    }
-
-    fn group(&self, spec: SpecId) -> Option<GroupResult> {
-        let members = || self.tracks.iter().filter(|t| t.spec == Some(spec));
-        members().next()?;
-        let mut all: Option<Histogram<u32>> = None;
-        for hist in members().filter_map(|t| t.latency.hist.as_deref()) {
-            match &mut all {
-                // Both resize themselves: every value fits.
-                Some(all) => all.add(hist).expect("an auto-resizing histogram takes any value"),
-                None => all = Some(hist.clone()),
+    /// Another scheduler has come: there was no cut.
+    pub fn join(&mut self) {
+        if self.cut.take().is_none() {
+            return;
+        }
+        for track in &mut self.tracks {
+            track.run_before_ns = 0;
+            if let Some(before) = track.before.take() {
+                track.sums.add(before);
             }
         }
-        let max = members().map(|t| t.latency.max).max().unwrap_or(0);
-        Some(GroupResult { spec, latency: all.map(|h| latency_of(&h, max)) })
+    }
+
+    /// The figures of before the cut, or of the whole run, and those of after it.
+    pub fn finish(&mut self, now: Ns, nr_specs: usize, s: &Sched) -> (Figures, Option<Figures>) {
+        let last = self.figures(now, nr_specs, s);
+        match self.cut.take() {
+            None => (last, None),
+            Some(cut) => (cut.figures, Some(last)),
+        }
+    }
+
+    /// Since the cut, if there was one, up to `now`.
+    fn figures(&mut self, now: Ns, nr_specs: usize, s: &Sched) -> Figures {
+        let cut_at = self.cut_at();
+        let ids: Vec<TaskId> =
+            s.tasks.ids().filter(|&p| self.counts(s, p) && !self.is_of_before(p)).collect();
+        let tasks = ids.into_iter().map(|p| self.result(now, s, p)).collect();
+        let groups = (0..nr_specs as u32).map(SpecId).filter_map(|spec| self.group(now, spec)).collect();
+        let mut cpus = cpu_results(s);
+        if let Some(cut) = &self.cut {
+            for (cpu, before) in cpus.iter_mut().zip(&cut.figures.cpus) {
+                cpu.busy_ns = cpu.busy_ns.saturating_sub(before.busy_ns);
+                cpu.switches -= before.switches;
+            }
+        }
+        Figures { duration: now.since(cut_at), tasks, groups, cpus }
+    }
+
+    /// It was gone before the cut.
+    fn is_of_before(&self, p: TaskId) -> bool {
+        let Some((cut, track)) = self.cut.as_ref().zip(self.tracks.get(p.0 as usize)) else { return false };
+        track.last.is_some() && track.exited_at <= cut.at
+    }
+
+    /// Latencies of a description, those still open included; None without any task.
+    fn group(&mut self, now: Ns, spec: SpecId) -> Option<GroupResult> {
+        let cut_at = self.cut_at();
+        let mut all: Option<Sums> = None;
+        for track in self.tracks.iter_mut().filter(|t| t.spec == Some(spec)) {
+            let sums = track.up_to(now, cut_at);
+            all.get_or_insert_default().add(sums);
+        }
+        let mut all = all?;
+        Some(GroupResult { spec, latency: all.latency.summary(), max_wait_ns: all.max_wait_ns })
     }
 
     /// Not swapper, and not a fork that was refused.
@@ -249,28 +362,53 @@ impl Stats {
     }
 
     fn result(&mut self, now: Ns, s: &Sched, p: TaskId) -> TaskResult {
+        let cut_at = self.cut_at();
         let track = self.track(p);
         let exited = track.last.is_some();
-        let snap = track.last.take().unwrap_or_else(|| Snapshot::of(s, p));
-        let waiting = track.runnable_since.map_or(0, |since| now.since(since).0);
-        let result = TaskResult {
+        let fresh = track.last.is_none().then(|| Snapshot::of(s, p, s.now));
+        let mut sums = track.up_to(now, cut_at);
+        let snap = track.last.as_ref().or(fresh.as_ref()).expect("one of them is there");
+        TaskResult {
             id: p,
             name: snap.name.clone(),
             pid: snap.pid,
             spec: track.spec,
             nice: snap.nice,
             weight: snap.weight,
-            run_ns: snap.run_ns,
-            wait_ns: track.wait_ns + waiting,
-            wakeups: track.wakeups,
-            latency: track.latency.summary(),
-            switches: track.switches,
-            migrations: track.migrations,
-            alive_ns: (if exited { track.exited_at } else { now }).since(track.forked_at).0,
+            run_ns: snap.run_ns.saturating_sub(track.run_before_ns),
+            wait_ns: sums.wait_ns,
+            wakeups: sums.wakeups,
+            latency: sums.latency.summary(),
+            max_wait_ns: sums.max_wait_ns,
+            switches: sums.switches,
+            migrations: sums.migrations,
+            alive_ns: (if exited { track.exited_at } else { now }).since(track.forked_at.max(cut_at)).0,
             exited,
-        };
-        track.last = exited.then_some(snap);
-        result
+        }
+    }
+}
+
+impl Sums {
+    /// A wait has lasted until `t`.
+    fn wait(&mut self, t: Ns, cut_at: Ns, since: Option<Ns>, woken: Option<Ns>) {
+        if let Some(since) = since {
+            self.wait_ns += t.since(since.max(cut_at)).0;
+            self.max_wait_ns = self.max_wait_ns.max(t.since(since).0);
+        }
+        if let Some(woken) = woken {
+            self.latency.record(t.since(woken).0);
+        }
+    }
+}
+
+impl Track {
+    /// The sums as if the wait that is open ended now.
+    fn up_to(&mut self, now: Ns, cut_at: Ns) -> Sums {
+        self.sums.latency.settle();
+        let sums = &self.sums;
+        let mut sums = Sums { latency: sums.latency.clone(), ..*sums };
+        sums.wait(now, cut_at, self.runnable_since, self.woken_at);
+        sums
     }
 }
 
@@ -282,7 +420,8 @@ fn latency_of(hist: &Histogram<u32>, max: u64) -> Latency {
 
 /// Per CPU, in order.
 pub(crate) fn cpu_results(s: &Sched) -> Vec<CpuResult> {
-    s.rqs.iter().map(|rq| CpuResult { busy_ns: rq.exec_ns, switches: rq.nr_switches }).collect()
+    let busy = |rq: &Rq| if rq.curr == rq.idle { 0 } else { s.uncharged_ns(rq.curr, s.now) };
+    s.rqs.iter().map(|rq| CpuResult { busy_ns: rq.exec_ns + busy(rq), switches: rq.nr_switches }).collect()
 }
 
 #[cfg(test)]

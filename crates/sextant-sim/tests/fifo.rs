@@ -173,9 +173,18 @@ fn a_stalling_scheduler_is_thrown_out_and_nothing_is_lost() {
     assert!(stall.enqueued.get() >= 1, "the third task finds no idle CPU");
     assert_eq!(exit_kind(&sim), Some(ExitKind::ErrorStall));
     assert_eq!(out.ended, Ended::AllExited);
-    for t in &out.tasks {
-        assert!(t.exited && t.run_ns >= 50_000_000, "{t:?}");
+    // Its own time and what came afterwards are the whole run, task by task.
+    let after = out.after.as_ref().expect("it ended by itself");
+    assert_eq!(out.own + after.duration, out.now);
+    for own in &out.tasks {
+        let rest = after.tasks.iter().find(|t| t.pid == own.pid);
+        assert_ne!(own.exited, rest.is_some_and(|t| t.exited), "{own:?} {rest:?}");
+        let all = own.run_ns + rest.map_or(0, |t| t.run_ns);
+        assert!((50_000_000..51_000_000).contains(&all), "{own:?} {rest:?}");
     }
+    assert_eq!(after.tasks.len(), 1, "one task found no idle CPU: {:?}", after.tasks);
+    let waited = out.tasks.iter().map(|t| t.max_wait_ns).max();
+    assert!(waited > Some(900_000_000), "a wait that is open when the scheduler ends counts: {waited:?}");
     assert!(
         out.now > Ns::from_ms(1000) && out.now < Ns::from_ms(2600),
         "stalled until the watchdog came: {:?}",
@@ -206,7 +215,8 @@ fn a_cpu_that_kicks_itself_does_not_stop_the_clock() {
         let config = SimConfig { ideal, ..config(2, 1) };
         let (sim, out, _) = simulate(&workload(vec![pinned], 400), config, Rc::new(KicksItself));
         assert_eq!((out.ended, exit_kind(&sim)), (Ended::Duration, Some(ExitKind::ErrorStall)));
-        assert!(out.tasks[0].run_ns > 150_000_000, "{:?}", out.tasks);
+        let after = &out.after.expect("it ended by itself").tasks[0];
+        assert!(after.run_ns > 150_000_000, "{after:?}");
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod demand;
 pub mod document;
+mod end;
 pub mod ideal;
 pub mod lenient;
 pub mod nearest;

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use sextant_abi::ExitInfo;
-
+use crate::end::{exit_line, wrap};
 use crate::report::{Report, SwapRow};
 use crate::table::{cut, printable, time};
 
@@ -25,11 +24,13 @@ pub fn render(report: &Report, heading: impl Fn(&str) -> String, bad: impl Fn(&s
     for row in report.swaps.iter().filter(|row| !many || is_bad(row)) {
         let to = if row.rollback { format!("{} again", name(&row.to)) } else { name(&row.to) };
         let _ = writeln!(out, "{}", line(&time(row.at_ns), &name(&row.from), &to, figures(row)));
-        if let Some(exit) = row.from_exit.as_ref().filter(|exit| exit.kind.is_error()) {
-            let _ = writeln!(out, "  {} ended: {}", name(&row.from), bad(&ended(exit)));
+        if let Some(exit) = row.from_exit.as_ref().filter(|exit| exit.info.kind.is_error()) {
+            let ended = format!("{} ended: {}", name(&row.from), exit_line(exit));
+            wrap(&ended, 2).iter().for_each(|line| out.push_str(&format!("{}\n", bad(line))));
         }
         if let Some(why) = &row.failed {
-            let _ = writeln!(out, "  {} {}: {}", name(&row.to), bad("was not loaded"), printable(why));
+            let failed = format!("{} was not loaded: {}", name(&row.to), printable(why));
+            wrap(&failed, 2).iter().for_each(|line| out.push_str(&format!("{}\n", bad(line))));
         }
     }
     if many {
@@ -55,7 +56,7 @@ fn line(at: &str, from: &str, to: &str, figures: [String; 4]) -> String {
 }
 
 fn is_bad(row: &SwapRow) -> bool {
-    row.failed.is_some() || row.from_exit.as_ref().is_some_and(|exit| exit.kind.is_error())
+    row.failed.is_some() || row.from_exit.as_ref().is_some_and(|exit| exit.info.kind.is_error())
 }
 
 /// A path by its file's name.
@@ -84,15 +85,10 @@ fn quantile(swaps: &[SwapRow], part: usize) -> [String; 4] {
     ]
 }
 
-fn ended(exit: &ExitInfo) -> String {
-    let msg = if exit.msg.is_empty() { String::new() } else { format!(": {}", printable(&exit.msg)) };
-    format!("{} ({}){msg}", exit.kind.name(), exit.reason)
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use sextant_abi::ExitKind;
+    use sextant_abi::{ExitInfo, ExitKind};
 
     use super::*;
 
@@ -101,7 +97,7 @@ mod tests {
             at_ns: at_ms * 1_000_000,
             from: from.into(),
             to: to.into(),
-            from_exit: Some(ExitInfo::new(ExitKind::Unreg, 0)),
+            from_exit: Some(ExitInfo::new(ExitKind::Unreg, 0).into()),
             bypass_ns: 12_300,
             first_op_ns: Some(9_000),
             first_decision_ns: Some(40_000),
@@ -123,13 +119,13 @@ mod tests {
         failed.first_decision_ns = None;
         let mut back = row(1_500, "/home/me/scx_broken.bpf.o", "simple");
         back.rollback = true;
-        back.from_exit = Some(ExitInfo::new(ExitKind::Error, 0).with_msg("invalid CPU 99\x1b"));
+        back.from_exit = Some(ExitInfo::new(ExitKind::Error, 0).with_msg("invalid CPU 99\x1b").into());
         expect![[r#"
 
             SWAP AT FROM           TO                    BYPASS FIRST OP  DECIDES    WAIT
             1.00s   simple         scx_broken            12.3us   9.00us        -  3.20ms
             1.50s   scx_broken     simple again          12.3us   9.00us   40.0us  3.20ms
-              scx_broken ended: ERROR (runtime error): invalid CPU 99?
+              scx_broken ended: ERROR (runtime error): invalid CPU 99?; at 0.000000s
             BYPASS: time in bypass mode. FIRST OP, DECIDES: from the swap to the new one's
             first callback; first select_cpu, enqueue or dispatch. WAIT: longest across it.
         "#]]

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::end::{self, WIDTH, wrap};
 use crate::report::{CpuRow, Report};
 use crate::swaps;
 
@@ -17,15 +18,15 @@ impl Style {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
     }
 
-    fn heading(self, text: &str) -> String {
+    pub(crate) fn heading(self, text: &str) -> String {
         self.wrap("1", text)
     }
 
-    fn bad(self, text: &str) -> String {
+    pub(crate) fn bad(self, text: &str) -> String {
         self.wrap("1;31", text)
     }
 
-    fn good(self, text: &str) -> String {
+    pub(crate) fn good(self, text: &str) -> String {
         self.wrap("32", text)
     }
 }
@@ -40,11 +41,16 @@ const CPUS_SHOWN: usize = 64;
 pub fn render(report: &Report, style: Style) -> String {
     let mut out = String::new();
     head(&mut out, report, style);
-    groups(&mut out, report, style);
-    cpus(&mut out, report, style);
+    // Figures under a scheduler's name are what it did.
+    if report.took_over {
+        groups(&mut out, report, style);
+        cpus(&mut out, report, style);
+    }
     ops(&mut out, report, style);
+    end::long_calls(&mut out, &report.long_calls, style);
     out += &swaps::render(report, |text| style.heading(text), |text| style.bad(text));
-    end(&mut out, report, style);
+    events(&mut out, report, style);
+    end::render(&mut out, report, style);
     out
 }
 
@@ -58,14 +64,28 @@ macro_rules! put {
 fn head(out: &mut String, r: &Report, style: Style) {
     let cpus = if r.cpus == 1 { "1 CPU".to_string() } else { format!("{} CPUs", r.cpus) };
     let what = format!("{} on {}", printable(&r.scheduler), printable(&r.workload));
-    put!(out, "{}   {cpus}, {} virtual, seed {}", style.heading(&what), time(r.duration_ns), r.seed);
+    let own = match r.after {
+        Some(_) => format!("{} of {}", time(r.duration_ns), time(r.run_ns)),
+        None => time(r.run_ns),
+    };
+    let run = format!("{cpus}, {own} virtual, seed {}", r.seed);
+    if what.chars().count() + 3 + run.chars().count() <= WIDTH {
+        put!(out, "{}   {run}", style.heading(&what));
+        return;
+    }
+    wrap(&what, 0).iter().for_each(|line| put!(out, "{}", style.heading(line)));
+    put!(out, "{run}");
 }
 
 fn groups(out: &mut String, r: &Report, style: Style) {
-    let width = r.groups.iter().map(|g| g.name.chars().count()).max().unwrap_or(0).clamp(5, 12);
+    // A name has what a large number of tasks leaves of its 12 columns.
+    let most = r.groups.iter().map(|g| g.members.len()).max().unwrap_or(0);
+    let number = most.to_string().len().max(3);
+    let longest = r.groups.iter().map(|g| g.name.chars().count()).max().unwrap_or(0);
+    let width = longest.clamp(5, 15 - number);
     let titles = format!(
-        "{:<width$} {:>3} {:>4}  {:>5} {:>5} {:>7} {:>6} {:>6} {:>6} {:>8} {:>6}",
-        "TASKS", "N", "NICE", "CPU%", "IDEAL", "WAKEUPS", "P50", "P99", "MAX", "SWITCHES", "MIGR"
+        "{:<width$} {:>number$} {:>4} {:>5} {:>5} {:>5} {:>6} {:>6} {:>6} {:>6} {:>6} {:>5}",
+        "TASKS", "N", "NICE", "CPU%", "IDEAL", "WAKES", "P50", "P99", "MAX", "WAIT", "SWITCH", "MIGR"
     );
     put!(out, "\n{}", style.heading(&titles));
     let ideal = r.ideal_run_ns();
@@ -79,20 +99,22 @@ fn groups(out: &mut String, r: &Report, style: Style) {
         let cell = if got.abs_diff(want) >= FAR { style.bad(&cell) } else { style.good(&cell) };
         put!(
             out,
-            "{:<width$} {:>3} {:>4}  {cell} {:>5} {:>7} {:>6} {:>6} {:>6} {:>8} {:>6}",
+            "{:<width$} {:>number$} {:>4} {cell} {:>5} {:>5} {:>6} {:>6} {:>6} {:>6} {:>6} {:>5}",
             cut(&g.name, width),
             g.members.len(),
             nice(r, &g.members),
             tenths(want),
-            count(wakeups),
+            count(wakeups, 5),
             late(g.latency.p50),
             late(g.latency.p99),
             late(g.latency.max),
-            count(sum(&|i| r.tasks[i].switches)),
-            count(sum(&|i| r.tasks[i].migrations)),
+            time(g.max_wait_ns),
+            count(sum(&|i| r.tasks[i].switches), 6),
+            count(sum(&|i| r.tasks[i].migrations), 5),
         );
     }
     put!(out, "CPU% and IDEAL: per cent of the machine. P50, P99, MAX: from wakeup to running.");
+    put!(out, "WAIT: the longest time that a task was runnable without a CPU.");
 }
 
 /// The nice value of a group, `*` if its tasks differ.
@@ -144,30 +166,17 @@ fn ops(out: &mut String, r: &Report, style: Style) {
     }
 }
 
-fn end(out: &mut String, r: &Report, style: Style) {
-    let Some(exit) = &r.exit else {
-        put!(out, "\nNo sched_ext scheduler: the fair class alone.");
-        return;
-    };
+fn events(out: &mut String, r: &Report, style: Style) {
     let counters: Vec<String> =
         r.events.iter().filter(|(_, n)| *n != 0).map(|(name, n)| format!("{name}={n}")).collect();
     if !counters.is_empty() {
         put!(out, "\n{}", style.heading("EVENTS"));
         counters.iter().for_each(|c| put!(out, "{c}"));
     }
-    let mut what = format!("{} ({})", exit.kind.name(), exit.reason);
-    if exit.code != 0 {
-        let _ = write!(what, ", code {}", exit.code);
-    }
-    let what = if exit.kind.is_error() { style.bad(&what) } else { style.good(&what) };
-    put!(out, "\n{} {what}", style.heading("Scheduler ended:"));
-    if !exit.msg.is_empty() {
-        put!(out, "  {}", printable(&exit.msg));
-    }
 }
 
 /// `part` of `whole` in tenths of a per cent, rounded.
-fn share(part: u64, whole: u64) -> u64 {
+pub(crate) fn share(part: u64, whole: u64) -> u64 {
     if whole == 0 {
         return 0;
     }
@@ -175,7 +184,7 @@ fn share(part: u64, whole: u64) -> u64 {
 }
 
 /// Tenths with one decimal.
-fn tenths(n: u64) -> String {
+pub(crate) fn tenths(n: u64) -> String {
     format!("{}.{}", n / 10, n % 10)
 }
 
@@ -191,13 +200,12 @@ pub fn time(ns: u64) -> String {
     }
 }
 
-/// A count in at most seven characters.
-fn count(n: u64) -> String {
-    match n {
-        0..=9_999_999 => n.to_string(),
-        10_000_000..=9_999_999_999 => format!("{}k", n / 1_000),
-        _ => format!("{}M", n / 1_000_000),
-    }
+/// A count in at most `width` characters, of which there are five or more.
+fn count(n: u64, width: usize) -> String {
+    let fits = |text: &String| text.len() <= width;
+    let scaled = [(1, ""), (1_000, "k"), (1_000_000, "M"), (1_000_000_000, "G")];
+    let texts = scaled.iter().map(|(scale, unit)| format!("{}{unit}", n / scale));
+    texts.into_iter().find(fits).unwrap_or_else(|| "many".into())
 }
 
 pub(crate) fn cut(name: &str, width: usize) -> String {
@@ -216,10 +224,10 @@ pub(crate) fn printable(text: &str) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use expect_test::expect;
-    use sextant_abi::{ExitInfo, ExitKind};
+    use sextant_abi::{CpuId, ExitInfo, ExitKind, ExitOrigin};
 
     use super::*;
-    use crate::report::{GroupRow, Latency, OpRow, TaskRow};
+    use crate::report::{AfterRow, ExitRow, GroupRow, Latency, LongRow, OpRow, SourceRow, TaskRow};
 
     pub(crate) fn sample() -> Report {
         let s = 1_000_000_000;
@@ -234,6 +242,7 @@ pub(crate) mod tests {
             want_ns: if name == "hog" { 2 * s } else { run_ns },
             wakeups: if name == "hog" { 0 } else { 605 },
             latency: Latency::default(),
+            max_wait_ns: 17_000_000,
             switches: 700,
             migrations: 33,
         };
@@ -244,15 +253,28 @@ pub(crate) mod tests {
             cpus: 2,
             seed: 7,
             duration_ns: 2 * s,
-            exit: Some(ExitInfo::new(ExitKind::Unreg, 0)),
+            run_ns: 2 * s,
+            ended: "duration",
+            took_over: true,
+            exit: Some(ExitInfo::new(ExitKind::Unreg, 0).into()),
             tasks: vec![
                 task("hog", 1000, 0, 1024, s * 19 / 10, s / 10),
                 task("hog", 1001, 5, 335, s * 19 / 10, s / 10),
                 task("sleeper_with_a_long_name", 1002, 0, 1024, s / 5, s / 100),
             ],
             groups: vec![
-                GroupRow { name: "hog".into(), members: vec![0, 1], latency: Latency::default() },
-                GroupRow { name: "sleeper_with_a_long_name".into(), members: vec![2], latency },
+                GroupRow {
+                    name: "hog".into(),
+                    members: vec![0, 1],
+                    latency: Latency::default(),
+                    max_wait_ns: 17_000_000,
+                },
+                GroupRow {
+                    name: "sleeper_with_a_long_name".into(),
+                    members: vec![2],
+                    latency,
+                    max_wait_ns: 12_345_678,
+                },
             ],
             cpu_rows: (0..2)
                 .map(|cpu| CpuRow { cpu, busy_ns: s * 2 - u64::from(cpu) * 7_000_000, switches: 9 })
@@ -270,10 +292,11 @@ pub(crate) mod tests {
         expect![[r#"
             simple on mixed   2 CPUs, 2.00s virtual, seed 7
 
-            TASKS          N NICE   CPU% IDEAL WAKEUPS    P50    P99    MAX SWITCHES   MIGR
-            hog            2    *   95.0  95.0       0      -      -      -     1400     66
-            sleeper_wit…   1    0    5.0   5.0     605 1.25us  412us 12.3ms      700     33
+            TASKS          N NICE  CPU% IDEAL WAKES    P50    P99    MAX   WAIT SWITCH  MIGR
+            hog            2    *  95.0  95.0     0      -      -      - 17.0ms   1400    66
+            sleeper_wit…   1    0   5.0   5.0   605 1.25us  412us 12.3ms 12.3ms    700    33
             CPU% and IDEAL: per cent of the machine. P50, P99, MAX: from wakeup to running.
+            WAIT: the longest time that a task was runnable without a CPU.
 
             CPU BUSY%
              0:100.0   1: 99.7
@@ -284,7 +307,7 @@ pub(crate) mod tests {
             EVENTS
             SCX_EV_REFILL_SLICE_DFL=12
 
-            Scheduler ended: UNREG (unregistered from user space)
+            Scheduler ended: UNREG (unregistered from user space) at 0.000000s
         "#]]
         .assert_eq(&text);
     }
@@ -294,13 +317,103 @@ pub(crate) mod tests {
         let mut report = sample();
         let exit =
             ExitInfo::new(ExitKind::ErrorStall, 0).with_msg("hog[1000] failed to run for 30.001s\u{1b}[2J");
-        report.exit = Some(exit);
+        report.exit = Some(exit.into());
         let text = render(&report, Style { color: false });
         let tail: Vec<&str> = text.lines().rev().take(2).collect();
-        assert_eq!(tail[1], "Scheduler ended: ERROR_STALL (runnable task stall)");
+        assert_eq!(tail[1], "Scheduler ended: ERROR_STALL (runnable task stall) at 0.000000s");
         assert_eq!(tail[0], "  hog[1000] failed to run for 30.001s?[2J");
         assert!(!text.contains('\x1b'));
         assert!(render(&report, Style { color: true }).contains("\x1b[1;31mERROR_STALL"));
+    }
+
+    /// A scheduler that ended by itself: where, and what the fair class did with the rest.
+    #[test]
+    fn an_end_has_a_place_and_an_afterwards() {
+        let mut report = sample();
+        let mut exit = ExitInfo::new(ExitKind::ErrorBpf, 0).with_msg("lost a task ".repeat(12));
+        exit.origin = ExitOrigin {
+            cpu: CpuId(1),
+            op: Some("enqueue"),
+            task: Some("hog[1000]".into()),
+            ..ExitOrigin::default()
+        };
+        let source = SourceRow {
+            prog: "lost_enqueue".into(),
+            file: "lost.bpf.c".into(),
+            line: 17,
+            text: "scx_bpf_error(\"lost a task\");".into(),
+            ..SourceRow::default()
+        };
+        report.exit = Some(ExitRow { info: exit, at_ns: 1_234_567_890, source: Some(source) });
+        (report.duration_ns, report.run_ns) = (1_234_567_890, 5_000_000_000);
+        report.after = Some(AfterRow {
+            duration_ns: 3_765_432_110,
+            tasks: report.tasks[..2].to_vec(),
+            groups: report.groups[..1].to_vec(),
+            ..AfterRow::default()
+        });
+        report.long_calls = vec![LongRow {
+            op: "dispatch",
+            count: 3,
+            took_ns: 412_000_000,
+            at_ns: 4_123_456,
+            insns: 33_554_432,
+            cpu: 7,
+            ..LongRow::default()
+        }];
+        report.scheduler = "/home/somebody/with/a/long/path/to/the/schedulers/lost.bpf.o".into();
+        let text = render(&report, Style { color: false });
+        assert!(text.lines().all(|l| l.chars().count() <= 80), "{text}");
+        expect![[r#"
+            /home/somebody/with/a/long/path/to/the/schedulers/lost.bpf.o on mixed
+            2 CPUs, 1.23s of 5.00s virtual, seed 7
+
+            TASKS          N NICE  CPU% IDEAL WAKES    P50    P99    MAX   WAIT SWITCH  MIGR
+            hog            2    * 153.9  91.9     0      -      -      - 17.0ms   1400    66
+            sleeper_wit…   1    0   8.1   8.1   605 1.25us  412us 12.3ms 12.3ms    700    33
+            CPU% and IDEAL: per cent of the machine. P50, P99, MAX: from wakeup to running.
+            WAIT: the longest time that a task was runnable without a CPU.
+
+            CPU BUSY%
+             0:162.0   1:161.4
+
+            OPS                     CALLS INSNS/CALL
+            select_cpu                605       13.2
+
+            LONG CALLS          CALLS LONGEST          AT  CPU        INSNS TASK
+            dispatch                3   412ms   0.004123s    7     33554432 -
+            Calls of 10 ms and more: their CPU did nothing else meanwhile.
+
+            EVENTS
+            SCX_EV_REFILL_SLICE_DFL=12
+
+            Scheduler ended: ERROR_BPF (scx_bpf_error) at 1.234567s
+              lost a task lost a task lost a task lost a task lost a task lost a task lost a
+              task lost a task lost a task lost a task lost a task lost a task
+              in ops.enqueue on CPU 1, task hog[1000]
+              lost.bpf.c:17: scx_bpf_error("lost a task");
+
+            The fair class had the tasks for the other 3.76s of the run:
+            TASKS            N   CPU% IDEAL    P99    MAX   WAIT
+            hog              2   50.5  53.1      -      - 17.0ms
+        "#]]
+        .assert_eq(&text);
+        report.took_over = false;
+        let text = render(&report, Style { color: false });
+        assert!(!text.contains("CPU BUSY%") && text.contains("never in charge"), "{text}");
+    }
+
+    #[test]
+    fn counts_fit_their_columns() {
+        for (n, width, want) in [
+            (99_999, 5, "99999"),
+            (100_000, 5, "100k"),
+            (100_000, 6, "100000"),
+            (u64::MAX, 5, "many"),
+            (12_345_678_901, 5, "12G"),
+        ] {
+            assert_eq!(count(n, width), want);
+        }
     }
 
     #[test]

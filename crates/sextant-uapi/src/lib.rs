@@ -36,7 +36,7 @@ mod user;
 
 pub use errno::Errno;
 pub use error::LoadError;
-pub use kernel::{Judged, Kernel, KernelConfig, Outcome, ProgType, Verdict, with_kernel};
+pub use kernel::{Judged, Kernel, KernelConfig, Outcome, ProgType, SourceLine, Verdict, with_kernel};
 pub use load::{OpenOptions, Opened, open};
 
 pub use loaded::{Loaded, LoadedOps, OtherProg};

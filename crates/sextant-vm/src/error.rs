@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::ProgId;
+
 /// A kernel error number, positive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("errno {0}")]
@@ -119,6 +121,8 @@ pub enum TrapKind {
     Kfunc(String),
     /// No such program.
     NoProg(u32),
+    /// Whoever runs all this wants it to end.
+    Interrupted,
 }
 
 impl From<Fault> for TrapKind {
@@ -140,6 +144,7 @@ impl fmt::Display for TrapKind {
             TrapKind::Lock(why) => f.write_str(why),
             TrapKind::BadArg(helper, what) => write!(f, "{helper}: {what}"),
             TrapKind::Kfunc(text) => f.write_str(text),
+            TrapKind::Interrupted => f.write_str("interrupted"),
             TrapKind::NoProg(id) => write!(f, "no program with id {id}"),
         }
     }
@@ -155,7 +160,11 @@ pub struct Trap(#[from] Box<TrapInfo>);
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{prog}: insn {insn}: {disasm}: {kind}")]
 pub struct TrapInfo {
-    /// The program's name.
+    /// The program.
+    pub id: ProgId,
+    /// Instructions that the invocation had executed.
+    pub insns: u64,
+    /// Its name.
     pub prog: String,
     /// Index of the instruction.
     pub insn: u32,
@@ -174,7 +183,19 @@ impl Trap {
     /// A trap without a place yet.
     #[cold]
     pub(crate) fn bare(kind: TrapKind) -> Trap {
-        Box::new(TrapInfo { prog: String::new(), insn: 0, disasm: String::new(), kind }).into()
+        Box::new(TrapInfo {
+            id: ProgId(0),
+            insns: 0,
+            prog: String::new(),
+            insn: 0,
+            disasm: String::new(),
+            kind,
+        })
+        .into()
+    }
+
+    pub(crate) fn info_mut(&mut self) -> &mut TrapInfo {
+        &mut self.0
     }
 
     /// What ended the program, without the place.

@@ -112,7 +112,7 @@ impl<'a> Exec<'a> {
         if let Some(nested) = self.nested.take() {
             return nested;
         }
-        Trap::bare(kind).in_prog(self.prog, self.trap_at.unwrap_or(0))
+        Trap::bare(kind).in_prog(self.prog, self.trap_at.unwrap_or(0)).after(self.vm.insns.get())
     }
 
     fn interpret(&mut self, insn: u32, args: [u64; 5]) -> Result<u64, TrapKind> {
@@ -186,14 +186,26 @@ impl<'a> Exec<'a> {
         }
     }
 
-    /// The budget is used up.
+    /// The budget is used up: more of it, or the trap that ends the run.
     #[cold]
-    pub(crate) fn out_of_budget(&self) -> TrapKind {
-        TrapKind::Budget { limit: self.budget }
+    pub(crate) fn refill(&mut self) -> Result<u64, TrapKind> {
+        if self.vm.is_interrupted() {
+            return Err(TrapKind::Interrupted);
+        }
+        match self.host.refill(self.vm.insns.get()) {
+            0 => Err(TrapKind::Budget { limit: self.budget }),
+            more => Ok(more),
+        }
     }
 }
 
 impl Trap {
+    /// Says after how many instructions.
+    fn after(mut self, insns: u64) -> Trap {
+        self.info_mut().insns = insns;
+        self
+    }
+
     /// Says where the trap happened.
     pub(crate) fn in_prog(self, prog: &Prog, insn: u32) -> Trap {
         let disasm = if (insn as usize) < prog.insns.len() {
@@ -201,7 +213,15 @@ impl Trap {
         } else {
             "(end)".to_owned()
         };
-        Box::new(TrapInfo { prog: prog.name.clone(), insn, disasm, kind: self.into_kind() }).into()
+        Box::new(TrapInfo {
+            id: prog.id,
+            insns: 0,
+            prog: prog.name.clone(),
+            insn,
+            disasm,
+            kind: self.into_kind(),
+        })
+        .into()
     }
 }
 

@@ -26,6 +26,12 @@ pub trait Host {
     fn core_kfunc(&mut self, insns: u64) {
         let _ = insns;
     }
+    /// The program, and those around it, have used up the instructions of a top-level call, `insns` of them in this invocation: how many more
+    /// it may execute. 0 ends it.
+    fn refill(&mut self, insns: u64) -> u64 {
+        let _ = insns;
+        0
+    }
     /// Arms timer at BPF address `timer` (its `bpf_timer`): absolute virtual time, CPU pinned or not.
     fn timer_start(&mut self, timer: u64, at_ns: u64, pinned: bool);
     /// Cancels; whether it was armed.

@@ -269,6 +269,7 @@ impl Exec<'_> {
             ($call:expr) => {{
                 self.vm.insns.set(count);
                 self.vm.left.set(limit - count);
+                self.vm.calling.set((prog.id, pc as u32 - 1));
                 let result = $call;
                 count = self.vm.insns.get();
                 limit = count + self.vm.left.get();
@@ -298,7 +299,12 @@ impl Exec<'_> {
             let op = &ops[pc];
             pc += 1;
             if count == limit {
-                fail!(self.out_of_budget());
+                self.vm.insns.set(count);
+                self.vm.calling.set((prog.id, pc as u32 - 1));
+                match self.refill() {
+                    Ok(more) => limit = count + more,
+                    Err(kind) => fail!(kind),
+                }
             }
             count += 1;
             if SAN {

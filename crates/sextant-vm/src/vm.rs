@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sextant_abi::{Mem, ProgramImage, Reloc};
+use sextant_abi::{Mem, ProgPlace, ProgramImage, Reloc};
 
 use crate::arena::ArenaUse;
 use crate::decode::{self, Prog};
@@ -80,8 +80,12 @@ pub struct Vm {
     stacks: RefCell<Vec<u64>>,
     depth: Cell<usize>,
     pub(crate) insns: Cell<u64>,
+    /// Program and instruction of the call of a helper or kfunc that was made last.
+    pub(crate) calling: Cell<(ProgId, u32)>,
     pub(crate) left: Cell<u64>,
     budget: Cell<u64>,
+    /// Asked now and then in long runs: whether to end.
+    interrupt: RefCell<Option<Box<dyn Fn() -> bool>>>,
 }
 
 /// Pages in an arena: the same bytes by two addresses.
@@ -120,8 +124,10 @@ impl Vm {
             stacks: RefCell::default(),
             depth: Cell::new(0),
             insns: Cell::new(0),
+            calling: Cell::new((ProgId(0), 0)),
             left: Cell::new(0),
             budget: Cell::new(INSN_BUDGET),
+            interrupt: RefCell::default(),
         })
     }
 
@@ -140,6 +146,15 @@ impl Vm {
         self.cfg.nr_cpus
     }
 
+    /// Has programs that use up their budget end with [`TrapKind::Interrupted`] when `wanted` says so.
+    pub fn set_interrupt(&self, wanted: impl Fn() -> bool + 'static) {
+        *self.interrupt.borrow_mut() = Some(Box::new(wanted));
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.borrow().as_ref().is_some_and(|wanted| wanted())
+    }
+
     /// Changes the instruction budget of a top-level call ([`INSN_BUDGET`] at first).
     pub fn set_insn_budget(&self, insns: u64) {
         self.budget.set(insns);
@@ -153,6 +168,13 @@ impl Vm {
     /// Whether a program is running.
     pub fn is_running(&self) -> bool {
         self.depth.get() > 0
+    }
+
+    /// The program that runs, and its instruction. Exact inside helpers and kfuncs; None outside a run.
+    pub fn position(&self) -> Option<ProgPlace> {
+        let (id, insn) = self.calling.get();
+        let prog = self.prog(id).ok().filter(|_| self.is_running())?;
+        Some(ProgPlace { prog: id.0, name: prog.name.clone(), insn })
     }
 
     pub(crate) fn map(&self, id: MapId) -> Option<Rc<Map>> {
@@ -262,6 +284,7 @@ impl Vm {
             return Err(Trap::bare(TrapKind::Nesting).in_prog(&prog, insn));
         }
         let outer_insns = self.insns.replace(0);
+        let outer_call = self.calling.get();
         if depth == 0 {
             self.left.set(self.budget.get());
         }
@@ -271,6 +294,7 @@ impl Vm {
         self.depth.set(depth);
         self.region.rcu_exit();
         self.insns.set(outer_insns);
+        self.calling.set(outer_call);
         if depth == 0 {
             for timer in self.take_dead_timers() {
                 host.timer_cancel(timer);

@@ -76,6 +76,7 @@ fn check(name: &str, args: &CheckArgs) -> Result<Vec<Checked>, Failure> {
         ops: args.ops.as_deref(),
         sets: &args.sets,
         setup: setup.as_ref(),
+        lockup: None,
     };
     match object::prepare(&object, &how) {
         Ok(opened) => Ok(vec![load(name.to_owned(), &object, opened, args)?]),

@@ -117,6 +117,14 @@ pub struct SimArgs {
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 
+    /// Write the kernel's debug dump to FILE: of an error exit, and those of --dump-at; without it they go to stderr
+    #[arg(long, value_name = "FILE")]
+    pub dump: Option<PathBuf>,
+
+    /// Make the kernel's debug dump at that time, as SysRq-D does (repeatable)
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub dump_at: Vec<Ns>,
+
     /// Which of several ops maps of the object to load
     #[arg(long, value_name = "NAME")]
     pub ops: Option<String>,
@@ -148,6 +156,10 @@ pub struct SimArgs {
     /// Leave out what the workload asks for and Sextant cannot do, with a warning each
     #[arg(long)]
     pub skip_unsupported: bool,
+
+    /// After that time in one call into the scheduler a watchdog ends it [default: as in Linux, 15s with interrupts on, 21s with them off]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub lockup: Option<Ns>,
 
     /// Check every memory access of the scheduler against single objects (slower)
     #[arg(long)]

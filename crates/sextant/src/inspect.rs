@@ -27,6 +27,7 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Status, Failure> {
         ops: args.ops.as_deref(),
         sets: &[],
         setup: None,
+        lockup: None,
     };
     let opened = object::prepare(&object, &how)?;
     if let Some(wanted) = &args.disasm {

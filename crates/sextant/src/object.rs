@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::anyhow;
+use sextant_abi::Ns;
 use sextant_bpf::vmlinux::Vmlinux;
 use sextant_sched::Ops;
 use sextant_sched::bpf::{BpfOps, has_kfunc};
@@ -33,6 +34,8 @@ pub struct How<'a> {
     pub sets: &'a [String],
     /// Before these.
     pub setup: Option<&'a SetupFile>,
+    /// How long one call may take, instead of the kernel's times.
+    pub lockup: Option<Ns>,
 }
 
 /// The object, opened, with its globals set.
@@ -70,14 +73,14 @@ pub fn options(object: &Object, how: &How) -> OpenOptions {
     }
 }
 
-/// The scheduler, its programs in `vm`; with `checked` only if the verifier accepts them. `announce` what was left out.
+/// The scheduler, its programs in `vm`, and what was loaded; with `checked` only if the verifier accepts them. `announce` what was left out.
 pub fn load(
     object: &Object,
     how: &How,
     checked: bool,
     vm: &Rc<Vm>,
     announce: bool,
-) -> Result<Rc<dyn Ops>, Failure> {
+) -> Result<(Rc<dyn Ops>, Loaded), Failure> {
     let opened = prepare(object, how)?;
     let kernel = opened.kernel();
     if checked {
@@ -90,11 +93,12 @@ pub fn load(
     for warning in loaded.warnings.iter().filter(|_| announce) {
         tracing::warn!("{}: {warning}", object.name);
     }
-    let ops = bind(&loaded);
-    Ok(Rc::new(match how.setup {
+    let ops = bind(&loaded).with_lockup(how.lockup);
+    let ops = match how.setup {
         Some(setup) => ops.with_setup(setup.fill(&loaded, object)?),
         None => ops,
-    }))
+    };
+    Ok((Rc::new(ops), loaded))
 }
 
 /// Refuses what the verifier refuses, in the words of `sextant check`.

@@ -1,5 +1,6 @@
 //! Options of `sextant sim` that would do nothing are refused: whoever gives one believes that it does something.
 
+use sextant_abi::Ns;
 use sextant_sim::Workload;
 use sextant_sim::script::{CgroupSetting, Command};
 use sextant_sim::workload::CgroupSpec;
@@ -11,7 +12,7 @@ use crate::status::Failure;
 use crate::swap::Lineup;
 
 /// Refuses options that have nothing to act on with these schedulers.
-pub fn check(args: &SimArgs, lineup: &Lineup) -> Result<(), Failure> {
+pub fn check(args: &SimArgs, lineup: &Lineup, duration: Option<Ns>) -> Result<(), Failure> {
     let first = &args.scheduler;
     if args.ops.is_some() && !lineup.first_is_object() {
         return Err(useless("--ops", &format!("{first} is no object with several ops tables")));
@@ -19,8 +20,20 @@ pub fn check(args: &SimArgs, lineup: &Lineup) -> Result<(), Failure> {
     if let Some((name, set)) = lineup.set_without_object() {
         return Err(useless(&format!("--set {set}"), &format!("{name} is no object that has variables")));
     }
-    let programs =
-        [("--sanitize", args.sanitize), ("--unchecked", args.unchecked), ("--engine", args.engine.is_some())];
+    let dumps = [("--dump", args.dump.is_some()), ("--dump-at", !args.dump_at.is_empty())];
+    if let Some((option, _)) = dumps.iter().find(|(_, given)| *given && lineup.is_fair_only()) {
+        return Err(useless(option, "the fair class has no debug dump"));
+    }
+    if let Some(late) = args.dump_at.iter().find(|at| duration.is_some_and(|end| **at >= end)) {
+        return Err(useless(&format!("--dump-at {late:?}"), "the run is over by then"));
+    }
+    let programs = [
+        ("--sanitize", args.sanitize),
+        ("--unchecked", args.unchecked),
+        ("--engine", args.engine.is_some()),
+        ("--lockup", args.lockup.is_some()),
+        ("--memory", args.memory.is_some()),
+    ];
     let given = programs.iter().find(|(_, given)| *given);
     if let Some((option, _)) = given.filter(|_| !lineup.has_object()) {
         return Err(useless(option, "no scheduler of this run has BPF programs"));
@@ -51,7 +64,7 @@ pub fn streams(args: &SimArgs) -> Result<(), Failure> {
 
 /// The options whose file is stdout; the table goes to stderr then.
 pub fn outputs_on_stdout(args: &SimArgs) -> Vec<&'static str> {
-    let outputs = [("--trace", args.trace.as_deref())];
+    let outputs = [("--trace", args.trace.as_deref()), ("--dump", args.dump.as_deref())];
     outputs.into_iter().filter(|(_, path)| path.is_some_and(is_stdio)).map(|(option, _)| option).collect()
 }
 

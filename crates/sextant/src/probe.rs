@@ -82,7 +82,14 @@ pub fn run() -> Result<Status, Failure> {
     let mut content = Vec::new();
     std::io::stdin().lock().read_to_end(&mut content)?;
     let object = Source { name: "object".to_string(), content: Cow::Owned(content) };
-    let how = |ops| How { nr_cpus: NR_CPUS, machine: Shape::flat(NR_CPUS), ops, sets: &[], setup: None };
+    let how = |ops| How {
+        nr_cpus: NR_CPUS,
+        machine: Shape::flat(NR_CPUS),
+        ops,
+        sets: &[],
+        setup: None,
+        lockup: None,
+    };
     let open = |ops| open(&object.content, &object::options(&object, &how(ops)));
     match open(None) {
         Ok(opened) => load(opened)?,

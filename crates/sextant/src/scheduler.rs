@@ -1,16 +1,19 @@
 //! The scheduler of a run: from its name or file to a machine that it schedules.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use anyhow::anyhow;
-use sextant_abi::ExitInfo;
+use sextant_abi::{ExitInfo, ProgPlace};
 use sextant_sched::Ops;
 use sextant_sched::bpf::vm_config;
 use sextant_sched::ext::EnableError;
 use sextant_sched::native::{Fifo, VtimeFair};
 use sextant_sched::topology::Shape;
 use sextant_sim::{Outcome, SimConfig, Simulation, Workload};
-use sextant_vm::{Engine, Vm, VmConfig};
+use sextant_uapi::{Loaded, SourceLine};
+use sextant_vm::{Engine, ProgId, Vm, VmConfig};
 
 use crate::cli::{EngineArg, SimArgs};
 use crate::object::{self, How, Object};
@@ -22,6 +25,9 @@ use crate::swap::Lineup;
 
 /// Ticks a second of the simulated machine.
 pub const HZ: u64 = 250;
+
+/// After so many instructions of one call the clock is looked at, and whether the run is to end.
+const FIRST_LOOK: u64 = 16_000_000;
 
 /// Names of policies written in Rust, for tests of the class without BPF.
 const NATIVE: &str = "native:";
@@ -36,6 +42,35 @@ pub enum Scheduler {
     Bpf(Object),
 }
 
+/// A scheduler that was loaded.
+pub struct Load {
+    /// What the class calls.
+    pub ops: Rc<dyn Ops>,
+    /// Its object's variables, maps and source lines; None for a policy in Rust.
+    pub loaded: Option<Rc<Loaded>>,
+}
+
+/// What was loaded last, by number of the scheduler.
+#[derive(Default)]
+pub struct Loads {
+    by_number: RefCell<BTreeMap<usize, Rc<Loaded>>>,
+}
+
+impl Loads {
+    /// Scheduler `number` was loaded.
+    pub fn add(&self, number: usize, load: &Load) {
+        if let Some(loaded) = &load.loaded {
+            self.by_number.borrow_mut().insert(number, loaded.clone());
+        }
+    }
+
+    /// The source line of a place in a program.
+    pub fn source_line(&self, place: &ProgPlace) -> Option<SourceLine> {
+        let all = self.by_number.borrow();
+        all.values().find_map(|loaded| loaded.kernel.source_line(ProgId(place.prog), place.insn))
+    }
+}
+
 /// A machine, and the policy on it if there is one.
 pub struct Machine {
     /// The machine.
@@ -44,6 +79,8 @@ pub struct Machine {
     ops: Option<Rc<dyn Ops>>,
     /// Schedulers by number, as the command line names them.
     pub names: Vec<String>,
+    /// What was loaded for them.
+    pub loads: Rc<Loads>,
 }
 
 impl Scheduler {
@@ -63,6 +100,14 @@ impl Scheduler {
 }
 
 impl Scheduler {
+    /// Its object, if it is one.
+    pub fn object(&self) -> Option<&Object> {
+        match self {
+            Scheduler::Bpf(object) => Some(object),
+            _ => None,
+        }
+    }
+
     /// Whether it is the fair class alone.
     pub fn is_fair(&self) -> bool {
         matches!(self, Scheduler::Fair)
@@ -81,10 +126,10 @@ impl Scheduler {
         (sets, setup): (&[String], Option<&SetupFile>),
         vm: &Rc<Vm>,
         announce: bool,
-    ) -> Result<Option<Rc<dyn Ops>>, Failure> {
+    ) -> Result<Option<Load>, Failure> {
         Ok(match self {
             Scheduler::Fair => None,
-            Scheduler::Native(new) => Some(new()),
+            Scheduler::Native(new) => Some(Load { ops: new(), loaded: None }),
             Scheduler::Bpf(object) => {
                 let how = How {
                     nr_cpus: args.cpus,
@@ -92,8 +137,10 @@ impl Scheduler {
                     ops,
                     sets,
                     setup,
+                    lockup: args.lockup,
                 };
-                Some(object::load(object, &how, !args.unchecked, vm, announce)?)
+                let (ops, loaded) = object::load(object, &how, !args.unchecked, vm, announce)?;
+                Some(Load { ops, loaded: Some(Rc::new(loaded)) })
             }
         })
     }
@@ -137,15 +184,19 @@ impl Machine {
     ) -> Result<Machine, Failure> {
         lineup.try_out(args)?;
         let vm = Rc::new(vm(args.cpus, engine(args)?, args.sanitize, args.memory.unwrap_or(0))?);
+        let interrupt = sink.interrupt();
+        vm.set_interrupt(move || interrupt.pressed());
+        vm.set_insn_budget(FIRST_LOOK);
         let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
-        let (names, ops) = (lineup.names(), lineup.load(0, args, &vm, true)?);
+        let (names, loads) = (lineup.names(), lineup.loads());
+        let ops = lineup.load(0, args, &vm, true)?.map(|load| load.ops);
         if let Some(ops) = &ops {
             sim.attach(ops.clone(), sink).map_err(refused)?;
         }
         if !args.swaps.is_empty() {
             sim.plan_swaps(lineup.plan(args, &vm), ops.clone());
         }
-        Ok(Machine { sim, ops, names })
+        Ok(Machine { sim, ops, names, loads })
     }
 
     /// The policy that is in charge or was last.

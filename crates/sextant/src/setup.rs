@@ -6,6 +6,7 @@ use sextant_trace::nearest::did_you_mean;
 use sextant_trace::setup::{self, Context, Run, Setup};
 use sextant_uapi::{Loaded, Opened};
 
+use crate::made::sha256;
 use crate::object::Object;
 use crate::source;
 use crate::status::Failure;
@@ -15,6 +16,8 @@ pub struct SetupFile {
     /// As the command line names it.
     name: String,
     setup: Setup,
+    /// SHA-256 of its text.
+    hash: String,
 }
 
 impl SetupFile {
@@ -23,7 +26,12 @@ impl SetupFile {
         let source = source::setup(arg)?;
         let setup = setup::read(&source.content, nr_cpus)
             .map_err(|e| Failure::usage(format!("{}:{e}", source.name)))?;
-        Ok(SetupFile { name: source.name, setup })
+        Ok(SetupFile { hash: sha256(source.content.as_bytes()), name: source.name, setup })
+    }
+
+    /// As the command line names it, and the SHA-256 of its text.
+    pub fn name_and_hash(&self) -> (String, String) {
+        (self.name.clone(), self.hash.clone())
     }
 
     fn failure(&self, line: usize, object: &Object, what: impl std::fmt::Display) -> Failure {

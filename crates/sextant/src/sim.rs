@@ -16,8 +16,9 @@ use crate::interrupt::Interrupt;
 use crate::scheduler::Machine;
 use crate::sink::Sink;
 use crate::status::{Failure, Status};
+use crate::summary::{self, Run};
 use crate::swap::Lineup;
-use crate::{color, demand, options, source, summary};
+use crate::{color, demand, dump, made, options, source};
 
 /// Virtual time of a run for which nobody said a duration.
 const DEFAULT_DURATION: Ns = Ns::from_ms(10_000);
@@ -25,31 +26,34 @@ const DEFAULT_DURATION: Ns = Ns::from_ms(10_000);
 /// Runs the subcommand.
 pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     options::streams(args)?;
-    let workload = read_workload(args)?;
+    let (workload, text) = read_workload(args)?;
     let config = config(args, &workload);
     let lineup = Lineup::new(args, config.duration)?;
-    options::check(args, &lineup)?;
+    options::check(args, &lineup, config.duration)?;
     if let Some(ignored) = options::ignored_by_fair(args, &workload) {
         tracing::warn!("{ignored}");
     }
     let interrupt = Interrupt::listen()?;
     let mut sink = Sink::new(args.trace.as_deref(), &about(args), args.json, interrupt.clone())?;
+    let dump_file = dump::open(args)?;
+    let made = made::made(args, &lineup, &text);
     let mut machine = Machine::new(lineup, args, config.clone(), &workload, &mut sink)?;
+    machine.sim.plan_dumps(args.dump_at.clone());
     let outcome = machine.run(&mut sink)?;
     let (trace_hash, trace_written) = sink.finish();
     note_end(&outcome, &workload);
 
-    // Only the table compares with the ideal.
-    let compare = !args.json && workload.tasks.iter().any(waits_for_others);
-    let wanted = if compare { demand::measure(&workload, &config) } else { None };
-    let report =
-        summary::report(args, &workload, &wanted.unwrap_or_default(), &machine, &outcome, trace_hash);
+    let compare = workload.tasks.iter().any(waits_for_others);
+    let wanted = if compare { demand::measure(&workload, &config) } else { None }.unwrap_or_default();
+    let run = Run { args, workload: &workload, wanted: &wanted, machine: &machine, outcome: &outcome };
+    let report = summary::report(&run, made, trace_hash);
+    let dumped = dump::tell(&report, dump_file);
     match tell(args, &report, out) {
         // Whoever asks for the first lines only has them; how the run ended is still said by the status.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         told => told.context("cannot write the result to stdout")?,
     }
-    trace_written?;
+    trace_written.and(dumped)?;
     Ok(status(&machine, &outcome, &interrupt))
 }
 
@@ -79,7 +83,8 @@ fn status(machine: &Machine, outcome: &Outcome, interrupt: &Interrupt) -> Status
     if outcome.swaps.iter().any(|swap| swap.failed.is_some()) { Status::No } else { Status::Done }
 }
 
-fn read_workload(args: &SimArgs) -> Result<Workload, Failure> {
+/// The workload, and its text.
+fn read_workload(args: &SimArgs) -> Result<(Workload, String), Failure> {
     let source = source::workload(&args.workload)?;
     let options = rtapp::Options { nr_cpus: args.cpus, skip_unsupported: args.skip_unsupported };
     let name = &source.name;
@@ -99,7 +104,7 @@ fn read_workload(args: &SimArgs) -> Result<Workload, Failure> {
     for ignored in &read.ignored {
         tracing::info!("{name}:{ignored}");
     }
-    Ok(read.workload)
+    Ok((read.workload, source.content.into_owned()))
 }
 
 fn config(args: &SimArgs, workload: &Workload) -> SimConfig {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use sextant_abi::{CpuId, Ns};
+use sextant_sched::ext::LongCall;
 use sextant_sched::{Event, Sched, TaskId};
 use sextant_sim::EventSink;
 use sextant_trace::text::{LEGEND, TaskName, TraceText};
@@ -25,6 +26,7 @@ pub struct Sink {
     /// Somebody wants the lines or their hash.
     formats: bool,
     interrupt: Interrupt,
+    long_calls: u32,
 }
 
 impl Sink {
@@ -43,6 +45,7 @@ impl Sink {
             file: None,
             formats: hashed || path.is_some(),
             interrupt,
+            long_calls: 0,
         };
         if let Some(path) = path {
             let mut out = Output::create(path, "the trace")?;
@@ -53,6 +56,11 @@ impl Sink {
             sink.file = Some(out);
         }
         Ok(sink)
+    }
+
+    /// What tells that the run is to end.
+    pub fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
     }
 
     fn flush(&mut self) {
@@ -71,6 +79,9 @@ impl Sink {
     }
 }
 
+/// So many long calls are told one by one; the result sums them all up.
+const LONG_TOLD: u32 = 3;
+
 impl EventSink for Sink {
     fn event(&mut self, at: Ns, cpu: CpuId, event: &Event, s: &Sched) {
         if let Event::Printk { text } = event {
@@ -84,6 +95,28 @@ impl EventSink for Sink {
         if self.batch.len() >= BATCH {
             self.flush();
         }
+    }
+
+    fn long_call(&mut self, call: &LongCall) {
+        self.long_calls += 1;
+        if self.long_calls > LONG_TOLD {
+            return;
+        }
+        let LongCall { op, insns, cpu, .. } = call;
+        let task = call
+            .task
+            .as_ref()
+            .map_or(String::new(), |task| format!(" for {}", task.replace(char::is_control, "?")));
+        let op = if *op == "timer" { "the callback of a timer".to_string() } else { format!("ops.{op}") };
+        let (at, took) = (call.at.0 / 1000, call.took.0 / 1000);
+        tracing::warn!(
+            "at {}.{:06}s {op}{task} took {}.{:03} ms ({insns} instructions): CPU {cpu} did nothing else meanwhile{}",
+            at / 1_000_000,
+            at % 1_000_000,
+            took / 1000,
+            took % 1000,
+            if self.long_calls == LONG_TOLD { "; further calls like this are only counted" } else { "" }
+        );
     }
 
     fn stop(&mut self) -> bool {

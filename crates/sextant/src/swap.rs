@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use anyhow::anyhow;
 use sextant_abi::Ns;
-use sextant_sched::Ops;
 use sextant_sched::ext::check_ops_params;
 use sextant_sim::SwapPlan;
 use sextant_vm::Vm;
 
 use crate::cli::SimArgs;
 use crate::duration;
-use crate::scheduler::{self, HZ, Scheduler};
+use crate::made::sha256;
+use crate::scheduler::{self, HZ, Load, Loads, Scheduler};
 use crate::setup::SetupFile;
 use crate::status::{Failure, Status};
 
@@ -50,6 +50,7 @@ pub struct Lineup {
     swaps: Vec<SwapArg>,
     /// By number: the one it starts with, then each that comes by a swap, once.
     entrants: Vec<Entrant>,
+    loads: Rc<Loads>,
 }
 
 struct Entrant {
@@ -90,12 +91,17 @@ impl Lineup {
         if let Some(e) = entrants.iter().find(|e| e.setup.is_some() && e.scheduler.is_without_object()) {
             return Err(Failure::usage(format!("--setup: {} is no object that could be set up", e.name)));
         }
-        Ok(Lineup { swaps, entrants })
+        Ok(Lineup { swaps, entrants, loads: Rc::default() })
     }
 
     /// Whether the one that the run begins with is an object.
     pub fn first_is_object(&self) -> bool {
         self.entrants.first().is_some_and(|e| !e.scheduler.is_without_object())
+    }
+
+    /// Whether there is no sched_ext scheduler at any time.
+    pub fn is_fair_only(&self) -> bool {
+        self.entrants.iter().all(|e| e.scheduler.is_fair())
     }
 
     /// Whether any of them is an object.
@@ -126,9 +132,29 @@ impl Lineup {
         args: &SimArgs,
         vm: &Rc<Vm>,
         announce: bool,
-    ) -> Result<Option<Rc<dyn Ops>>, Failure> {
+    ) -> Result<Option<Load>, Failure> {
         let Some(e) = self.entrants.get(number) else { return Ok(None) };
-        e.scheduler.load(args, e.ops.as_deref(), (&e.sets, e.setup.as_ref()), vm, announce)
+        let load = e.scheduler.load(args, e.ops.as_deref(), (&e.sets, e.setup.as_ref()), vm, announce)?;
+        if let Some(load) = &load {
+            self.loads.add(number, load);
+        }
+        Ok(load)
+    }
+
+    /// What has been loaded, now and later.
+    pub fn loads(&self) -> Rc<Loads> {
+        self.loads.clone()
+    }
+
+    /// Name and SHA-256 of each object.
+    pub fn objects(&self) -> Vec<(String, String)> {
+        let named = |e: &Entrant| Some((e.name.clone(), sha256(&e.scheduler.object()?.content)));
+        self.entrants.iter().filter_map(named).collect()
+    }
+
+    /// Name and SHA-256 of each setup file.
+    pub fn setups(&self) -> Vec<(String, String)> {
+        self.entrants.iter().filter_map(|e| e.setup.as_ref()).map(SetupFile::name_and_hash).collect()
     }
 
     /// Loads each of those to come into a machine that is thrown away, so that a bad one is known before the run.
@@ -142,7 +168,7 @@ impl Lineup {
                 args.memory.unwrap_or(0),
             )?);
             let loaded = self.load(number, args, &vm, true).map_err(|f| swap.blame(f))?;
-            if let Some(Err(error)) = loaded.map(|ops| check_ops_params(&ops.params(), HZ)) {
+            if let Some(Err(error)) = loaded.map(|load| check_ops_params(&load.ops.params(), HZ)) {
                 return Err(swap.blame(scheduler::refused(error)));
             }
         }
@@ -156,7 +182,8 @@ impl Lineup {
         let swaps = self.swaps.iter().filter_map(|swap| Some((swap.at, number(swap)? + 1))).collect();
         let rollback = args.rollback;
         let load = move |number: usize| {
-            self.load(number, &args, &vm, false).map_err(|failure| format!("{:#}", failure.error))
+            let load = self.load(number, &args, &vm, false);
+            load.map(|load| load.map(|load| load.ops)).map_err(|failure| format!("{:#}", failure.error))
         };
         SwapPlan { swaps, rollback, load: Box::new(load) }
     }

@@ -22,10 +22,18 @@ fn the_watchdog_throws_out_a_scheduler_that_never_dispatches() {
     assert_eq!(doc["exit"]["reason"], "runnable task stall");
     let msg = doc["exit"]["msg"].as_str().expect("a message");
     assert!(msg.contains("failed to run for 0."), "{msg}");
+    let after = doc["after"]["tasks"].as_array().expect("tasks");
+    assert!(!after.is_empty(), "somebody was left to the fair class");
     for task in doc["tasks"].as_array().expect("tasks") {
-        let run_ns = task["run_ns"].as_u64().expect("run_ns");
-        assert!(run_ns >= 200_000_000, "{task}: lost work after the scheduler was thrown out");
+        let rest = after.iter().find(|t| t["pid"] == task["pid"]).and_then(|t| t["run_ns"].as_u64());
+        let own = task["run_ns"].as_u64().expect("run_ns");
+        assert!(own + rest.unwrap_or(0) >= 200_000_000, "{task}, {rest:?}: work is lost");
     }
+    assert_eq!(doc["duration_ns"], doc["exit"]["at_ns"]);
+    let sum = doc["duration_ns"].as_u64().zip(doc["after"]["duration_ns"].as_u64()).map(|(a, b)| a + b);
+    assert_eq!(sum, doc["run"]["duration_ns"].as_u64());
+    // Nobody ran for all that time, and the open waits say so.
+    assert!(doc["groups"][0]["max_wait_ns"].as_u64() > Some(100_000_000), "{}", doc["groups"][0]);
 }
 
 #[test]
@@ -38,17 +46,27 @@ fn a_trap_ends_the_scheduler_and_names_the_instruction() {
     let msg = exit["msg"].as_str().expect("a message");
     assert!(msg.starts_with("sextant: trap_enqueue: insn "), "{msg}");
     assert!(msg.contains("NULL pointer"), "{msg}");
+    assert_eq!((&exit["op"], &exit["op_returned"]), (&"enqueue".into(), &false.into()));
+    let source = &exit["source"];
+    assert!(source["file"].as_str().is_some_and(|file| file.ends_with("trap.bpf.c")), "{source}");
+    let line = source["line"].as_u64().expect("a line") as usize;
+    let text =
+        std::fs::read_to_string(support::root().join("crates/sextant/tests/bpf/trap.bpf.c")).expect("it");
+    assert_eq!(source["text"].as_str(), text.lines().nth(line - 1).map(str::trim));
 }
 
 #[test]
-fn an_endless_loop_is_a_soft_lockup() {
+fn an_endless_loop_is_a_lockup() {
     let Some(object) = bpf_object("endless") else { return };
     let load = workload("finite-endless", FINITE);
-    let run = sextant(&["sim", &object, &load, "--json", "--unchecked"]).expect(3);
-    let exit = &run.json()["exit"];
-    assert_eq!(exit["kind"], "ERROR");
-    let msg = exit["msg"].as_str().expect("a message");
-    assert!(msg.starts_with("soft lockup - CPU ") && msg.ends_with('s'), "{msg}");
+    for (cpus, says) in [("1", "soft lockup - CPU 0 stuck for "), ("8", "RCU CPU stall on CPUs (")] {
+        let args = ["sim", &object, &load, "--json", "--unchecked", "--lockup", "100ms", "--cpus", cpus];
+        let run = sextant(&args).expect(3);
+        let exit = &run.json()["exit"];
+        assert_eq!(exit["kind"], "ERROR");
+        let msg = exit["msg"].as_str().expect("a message");
+        assert!(msg.starts_with(says), "{msg}");
+    }
 }
 
 /// What the tests above let run on purpose is not run without `--unchecked`; the words are those of `sextant check`.
@@ -102,6 +120,14 @@ fn a_failing_init_is_an_attach_followed_by_an_exit() {
     let exit = &run.json()["exit"];
     assert_eq!(exit["kind"], "ERROR");
     assert_eq!(exit["msg"], "ops.init() failed (-12)");
+    assert_eq!((&exit["op"], &exit["op_returned"]), (&"init".into(), &true.into()));
+    // It did nothing, and nothing is said to be its doing.
+    let doc = run.json();
+    assert_eq!(doc["tasks"], serde_json::json!([]));
+    assert_eq!(doc["after"]["tasks"].as_array().map(Vec::len), Some(4));
+    let table = sextant(&["sim", &object, &load, "--set", "init_error=-12"]).expect(3).stdout;
+    assert!(!table.contains("CPU BUSY%") && table.contains("after ops.init on CPU 0"), "{table}");
+    assert!(table.contains("never in charge") && table.contains("The fair class had the tasks"), "{table}");
 }
 
 #[test]

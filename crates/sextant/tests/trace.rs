@@ -42,7 +42,7 @@ fn the_document_has_every_member() {
     let doc = sim_json(&["fair", "hogs", "--cpus", "2", "--duration", "20ms", "--seed", "9"]);
     assert_eq!(
         (&doc["format"], &doc["scheduler"], &doc["workload"]),
-        (&1.into(), &"fair".into(), &"hogs".into())
+        (&2.into(), &"fair".into(), &"hogs".into())
     );
     assert_eq!((&doc["cpus"], &doc["seed"], &doc["duration_ns"]), (&2.into(), &9.into(), &20_000_000.into()));
     assert!(doc["exit"].is_null());

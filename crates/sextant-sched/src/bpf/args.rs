@@ -49,10 +49,10 @@ impl Args {
     /// The context of ops.dump and its kin, for the exit that is claimed.
     pub(super) fn dump_ctx(&self, s: &Sched) -> u64 {
         let mem = &*s.mem;
-        if let Some(info) = s.ext.exit_info() {
+        if let Some(info) = s.ext.dump_info() {
             self.dump.kind().set(mem, info.kind.value());
             self.dump.exit_code().set(mem, info.code);
-            put_str(s, self.dump_reason, REASON_LEN, info.kind.reason());
+            put_str(s, self.dump_reason, REASON_LEN, info.reason);
         }
         self.dump.reason().set(mem, self.dump_reason);
         self.dump.at_ns().set(mem, s.now.0);

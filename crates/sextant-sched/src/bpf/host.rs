@@ -20,7 +20,9 @@ pub(super) struct KernelHost<'a> {
 impl KernelHost<'_> {
     /// Brings the clock up to `insns` executed instructions of this run.
     pub(super) fn settle(&mut self, insns: u64) {
-        self.ops.charge_insns(self.s, insns.saturating_sub(self.charged));
+        let executed = insns.saturating_sub(self.charged);
+        self.ops.insns.set(self.ops.insns.get() + executed);
+        self.ops.charge_insns(self.s, executed);
         self.charged = insns;
     }
 }
@@ -73,6 +75,10 @@ impl Host for KernelHost<'_> {
     fn core_kfunc(&mut self, insns: u64) {
         self.settle(insns);
         self.s.charge(self.s.cfg.costs.kfunc_ns);
+    }
+
+    fn refill(&mut self, insns: u64) -> u64 {
+        self.more(insns)
     }
 
     fn timer_start(&mut self, timer: u64, at_ns: u64, _pinned: bool) {

@@ -11,6 +11,7 @@ mod call;
 mod cmask;
 mod host;
 mod kfunc;
+mod lockup;
 mod ops;
 
 use std::cell::{Cell, RefCell};
@@ -19,7 +20,7 @@ use std::rc::Rc;
 
 use sextant_abi::tables::{KFUNCS, KfuncId, Op};
 use sextant_abi::types::{BpfCpumask, TaskStruct};
-use sextant_abi::{CpuMaskBits, Mem, ObjKind};
+use sextant_abi::{CpuMaskBits, Mem, Ns, ObjKind, ProgPlace};
 use sextant_vm::{Engine, Mark, ProgId, Vm, VmConfig};
 
 use crate::ops::OpsParams;
@@ -80,6 +81,14 @@ pub struct BpfOps {
     switch_progs: Vec<ProgId>,
     handlers: Vec<Option<Handler>>,
     stats: [Cell<(u64, u64)>; Op::COUNT],
+    /// Instructions executed in all programs.
+    insns: Cell<u64>,
+    /// When the outermost program was entered, and instructions executed before.
+    entered: Cell<(Ns, u64)>,
+    /// Instead of the kernel's times of its watchdogs.
+    lockup: Option<Ns>,
+    /// Where the program is that is being ended by force.
+    trapped: RefCell<Option<ProgPlace>>,
     /// Kernel objects whose addresses ops get as arguments.
     args: Args,
     /// Masks that programs own: address to references.
@@ -116,6 +125,10 @@ impl BpfOps {
             switch_progs: Vec::new(),
             handlers,
             stats: std::array::from_fn(|_| Cell::new((0, 0))),
+            insns: Cell::new(0),
+            trapped: RefCell::default(),
+            entered: Cell::default(),
+            lockup: None,
             cpumasks: RefCell::default(),
             refs: RefCell::default(),
             distribute_next: Cell::new(0),

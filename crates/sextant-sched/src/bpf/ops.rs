@@ -1,7 +1,7 @@
 //! Each op as a run of its program.
 
 use sextant_abi::tables::Op;
-use sextant_abi::{CpuId, Ns};
+use sextant_abi::{CpuId, Ns, ProgPlace};
 use sextant_vm::{ProgId, Trap, TrapKind};
 
 use super::host::KernelHost;
@@ -29,16 +29,24 @@ impl BpfOps {
     ) -> (u64, u64) {
         let pinned = s.tasks[s.current()].ts.migration_disabled();
         pinned.set(&*s.mem, pinned.get(&*s.mem) + 1);
+        if !self.vm.is_running() {
+            self.entered.set((s.now, self.insns.get()));
+        }
         let mut host = KernelHost { s, ops: self, charged: 0 };
         let result = f(&self.vm, &mut host);
-        if let Ok((_, insns)) = result {
-            host.settle(insns);
-        }
+        let insns = match &result {
+            Ok((_, insns)) => *insns,
+            Err(trap) => trap.insns,
+        };
+        host.settle(insns);
         pinned.set(&*s.mem, pinned.get(&*s.mem) - 1);
         self.release_dropped(s);
         result.unwrap_or_else(|trap| {
+            *self.trapped.borrow_mut() =
+                Some(ProgPlace { prog: trap.id.0, name: trap.prog.clone(), insn: trap.insn });
             self.report_trap(s, &trap);
-            (0, 0)
+            *self.trapped.borrow_mut() = None;
+            (0, trap.insns)
         })
     }
 
@@ -55,10 +63,12 @@ impl BpfOps {
 
     fn report_trap(&self, s: &mut Sched, trap: &Trap) {
         match trap.kind {
-            TrapKind::Budget { limit } => {
-                let secs = (limit * s.cfg.costs.insn_ps.max(1000) / 1_000_000_000_000).max(1);
-                s.scx_error(format!("soft lockup - CPU {} stuck for {secs}s", s.this_cpu));
+            TrapKind::Budget { .. } => {
+                let msg = self.lockup_message(s);
+                s.scx_error(msg);
             }
+            // The run ends, not the scheduler.
+            TrapKind::Interrupted => {}
             _ => s.scx_error(format!("sextant: {trap}")),
         }
     }
@@ -373,6 +383,14 @@ impl Ops for BpfOps {
     fn op_stats(&self) -> Vec<(Op, u64, u64)> {
         let stats = Op::ALL.iter().map(|&op| (op, self.stats[op.index()].get()));
         stats.filter(|(_, (calls, _))| *calls > 0).map(|(op, (calls, insns))| (op, calls, insns)).collect()
+    }
+
+    fn insns(&self) -> u64 {
+        self.insns.get()
+    }
+
+    fn position(&self) -> Option<ProgPlace> {
+        self.trapped.borrow().clone().or_else(|| self.vm.position())
     }
 
     fn clock(&self, s: &Sched) -> Ns {

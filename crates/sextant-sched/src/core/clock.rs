@@ -59,6 +59,12 @@ impl Sched {
         }
     }
 
+    /// What `p` has run until `now` and was not charged for yet, ns; 0 if it does not run.
+    pub fn uncharged_ns(&self, p: TaskId, now: sextant_abi::Ns) -> u64 {
+        let t = &self.tasks[p];
+        if self.rqs[t.cpu.idx()].curr == p { now.since(t.exec_start).0 } else { 0 }
+    }
+
     /// Starts charging `p` from the rq clock on (`set_next_task` of every class but idle).
     pub fn start_exec(&mut self, cpu: CpuId, p: TaskId) {
         let clock = self.rqs[cpu.idx()].clock;

@@ -55,7 +55,9 @@ impl Sched {
     pub fn timer_fire(&mut self, timer: TimerId) {
         if let Some(ops) = self.ext.ops.clone() {
             self.emit(Event::Timer);
+            let call = self.begin_call(&*ops);
             ops.timer(self, timer);
+            self.end_call(&*ops, call, "timer", None);
         }
     }
 

@@ -16,6 +16,8 @@ use crate::task::TaskId;
 /// What the running op allows its kfuncs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct OpCtx {
+    /// Which op.
+    pub op: Option<Op>,
     /// The task the event names.
     pub subject: Option<TaskId>,
     /// `current->scx.kf_tasks`: tasks that kfuncs may ask about.
@@ -40,9 +42,12 @@ impl Sched {
         let ops = Rc::clone(self.ext.ops.as_ref()?);
         self.emit(Event::OpCall { op, p: ctx.subject, args });
         self.charge(self.cfg.costs.op_ns);
-        let outer = std::mem::replace(&mut self.ext.ctx, ctx);
+        let outer = std::mem::replace(&mut self.ext.ctx, OpCtx { op: Some(op), ..ctx });
+        let call = self.begin_call(&*ops);
         let r = f(&*ops, self);
+        self.end_call(&*ops, call, op.name(), ctx.subject);
         self.ext.ctx = outer;
+        self.ext.returned = Some((op, ctx.subject));
         Some(r)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use sextant_abi::types::*;
-use sextant_abi::{CpuId, CpuMaskBits};
+use sextant_abi::{CpuId, CpuMaskBits, ExitInfo, ExitKind};
 
 use super::events::EVENTS;
 use crate::ops::Op;
@@ -65,8 +65,23 @@ macro_rules! dump_line {
 }
 
 impl Sched {
-    /// `scx_dump_state`: the text, cut to `exit_dump_len`.
+    /// The dump that SysRq-D makes (`sysrq_handle_sched_ext_dump`), which is not cut; None without a scheduler.
+    pub fn scx_sysrq_dump(&mut self) -> Option<String> {
+        self.ext.ops.as_ref()?;
+        let info = ExitInfo { reason: "SysRq-D", ..ExitInfo::new(ExitKind::None, 0) };
+        self.ext.dump_as = Some(info);
+        let text = self.dump_state();
+        self.ext.dump_as = None;
+        Some(text)
+    }
+
+    /// `scx_dump_state` of an error exit: the text, cut to `exit_dump_len`.
     pub(crate) fn scx_dump_state(&mut self) -> String {
+        let text = self.dump_state();
+        truncate(text, self.ext.dump_len as usize)
+    }
+
+    fn dump_state(&mut self) -> String {
         self.ext.dump = Some(DumpBuf::default());
         self.dump_header();
         if self.ext.has(Op::Dump) {
@@ -75,7 +90,7 @@ impl Sched {
         self.dump_newline();
         dump_line!(self, "CPU states");
         dump_line!(self, "----------");
-        let first = self.ext.exit_info.as_ref().map_or(-1, |i| i.exit_cpu);
+        let first = self.ext.dump_info().map_or(-1, |i| i.exit_cpu);
         if let Some(cpu) = u32::try_from(first).ok().filter(|&c| c < self.cfg.nr_cpus) {
             self.dump_cpu(CpuId(cpu));
         }
@@ -90,8 +105,7 @@ impl Sched {
         for (i, name) in EVENTS.iter().enumerate() {
             dump_line!(self, "{name:>40}: {:16}", self.ext.stats[i]);
         }
-        let text = self.ext.dump.take().map_or_else(String::new, |d| d.out);
-        truncate(text, self.ext.dump_len as usize)
+        self.ext.dump.take().map_or_else(String::new, |d| d.out)
     }
 
     fn dump_newline(&mut self) {
@@ -101,7 +115,7 @@ impl Sched {
     }
 
     fn dump_header(&mut self) {
-        let Some(info) = self.ext.exit_info.clone() else { return };
+        let Some(info) = self.ext.dump_info().cloned() else { return };
         dump_line!(self, "{}: root", self.ext.name);
         let (who, kind) = (self.task_name(self.current()), info.kind.value());
         if info.exit_cpu >= 0 {

@@ -2,7 +2,7 @@
 //! through an irq_work (dump) and a kthread (disable work), to `scx_root_disable`.
 
 use sextant_abi::CpuId;
-use sextant_abi::exit::{ExitInfo, ExitKind};
+use sextant_abi::exit::{ExitInfo, ExitKind, ExitOrigin};
 
 use crate::event::Event;
 use crate::sched::{Request, Sched, Work};
@@ -18,11 +18,32 @@ impl Sched {
         let mut info = ExitInfo::new(kind, code).with_msg(msg);
         info.exit_cpu = exit_cpu;
         info.flags = self.ext.exit_flags;
+        info.origin = self.exit_origin(kind);
         self.emit(Event::ExitClaimed { kind: kind.value(), msg: info.msg.clone() });
         self.ext.exit_info = Some(info);
         self.ext.exit_work = Some(self.this_cpu);
         self.queue_scx_irq_work(self.this_cpu);
         true
+    }
+
+    /// What the scheduler was doing when its exit is claimed.
+    fn exit_origin(&self, kind: ExitKind) -> ExitOrigin {
+        let ctx = &self.ext.ctx;
+        // A task that was not run for long is nothing that one call did.
+        let returned = self.ext.returned.filter(|_| kind != ExitKind::ErrorStall);
+        let (op, subject) = match (ctx.op, returned) {
+            (Some(op), _) => (Some(op), ctx.subject),
+            (None, Some((op, subject))) => (Some(op), subject),
+            (None, None) => (None, None),
+        };
+        ExitOrigin {
+            at: self.now,
+            cpu: self.this_cpu,
+            op: op.map(|op| op.name()),
+            returned: op.is_some() && ctx.op.is_none(),
+            task: subject.map(|p| self.task_name(p)),
+            place: self.ext.ops.as_ref().and_then(|ops| ops.position()),
+        }
     }
 
     /// `scx_error`: the scheduler did something wrong on the executing CPU.

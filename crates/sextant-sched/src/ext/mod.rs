@@ -27,6 +27,7 @@ mod kfunc;
 mod kick;
 mod lifecycle;
 mod list;
+mod long;
 mod pick;
 mod reenq;
 pub mod replay;
@@ -48,6 +49,7 @@ use sextant_abi::{CpuId, Ns};
 pub use enable::{EnableError, check_ops_params};
 pub use events::EventId;
 pub use kfunc::iter::DsqIter;
+pub use long::{LONG_CALL, LongCall};
 pub use transition::Step;
 
 use crate::ops::{Op, Ops};
@@ -112,6 +114,10 @@ pub struct Ext {
     pub(crate) dsqs: dsq::DsqTable,
     pub(crate) stats: events::EventStats,
     pub(crate) ctx: call::OpCtx,
+    /// The op that returned last in this entry into the kernel, and whom it was about.
+    pub(crate) returned: Option<(Op, Option<TaskId>)>,
+    /// Calls that took long, until somebody asks.
+    pub(crate) long_calls: Vec<long::LongCall>,
     /// Built-in idle tracking is on.
     pub(crate) builtin_idle: bool,
     pub(crate) masks: Option<idle::Masks>,
@@ -130,6 +136,8 @@ pub struct Ext {
     /// The scheduler has programs on the sched_switch tracepoint.
     pub(crate) traces_switch: bool,
     pub(crate) dump: Option<dump::DumpBuf>,
+    /// What a dump that somebody asked for is headed with.
+    pub(crate) dump_as: Option<ExitInfo>,
     pub(crate) nr_rejected: u64,
     pub(crate) hotplug_seq: u64,
     pub(crate) enable_seq: u64,
@@ -170,6 +178,8 @@ impl Ext {
             dsqs: dsq::DsqTable::new(nr_cpus),
             stats: [0; EventId::COUNT],
             ctx: call::OpCtx::default(),
+            returned: None,
+            long_calls: Vec::new(),
             builtin_idle: false,
             masks: None,
             node_masks: Vec::new(),
@@ -182,6 +192,7 @@ impl Ext {
             tid_cursor: 1,
             traces_switch: false,
             dump: None,
+            dump_as: None,
             nr_rejected: 0,
             hotplug_seq: 0,
             enable_seq: 0,
@@ -201,6 +212,11 @@ impl Ext {
     /// How the current or last scheduler ended; None while it has not.
     pub fn exit_info(&self) -> Option<&ExitInfo> {
         self.exit_info.as_ref()
+    }
+
+    /// What a dump that is being made is about.
+    pub(crate) fn dump_info(&self) -> Option<&ExitInfo> {
+        self.dump_as.as_ref().or(self.exit_info.as_ref())
     }
 
     /// `ops.name` of the current or last scheduler.

@@ -17,6 +17,7 @@ pub(crate) mod fd;
 mod host;
 mod info;
 mod judge;
+mod lines;
 mod link;
 mod map;
 mod map_btf;
@@ -38,13 +39,14 @@ use std::rc::Rc;
 use sextant_abi::tables::kconfig;
 use sextant_bpf::btf::Btf;
 use sextant_bpf::vmlinux::Vmlinux;
-use sextant_vm::Vm;
+use sextant_vm::{ProgId, Vm};
 
 use crate::attr::{self, Attr, COMMANDS, cmd};
 use crate::errno::Errno;
 use crate::user;
 
 pub use judge::{Judged, Outcome};
+pub use lines::SourceLine;
 pub(crate) use map::type_name as map_type_name;
 pub use objects::ProgType;
 pub(crate) use objects::{MapObject, Object, ProgObject};
@@ -84,6 +86,7 @@ pub struct Kernel {
     verifying: Cell<bool>,
     logging: Cell<bool>,
     verdicts: RefCell<Vec<Verdict>>,
+    lines: RefCell<BTreeMap<ProgId, lines::Lines>>,
     judging: Cell<bool>,
     judged: RefCell<Vec<Judged>>,
     objects: RefCell<BTreeMap<fd::FileId, Object>>,
@@ -135,6 +138,7 @@ impl Kernel {
             verifying: Cell::new(false),
             logging: Cell::new(false),
             verdicts: RefCell::default(),
+            lines: RefCell::default(),
             judging: Cell::new(false),
             judged: RefCell::default(),
             objects: RefCell::default(),

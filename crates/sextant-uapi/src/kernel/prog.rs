@@ -113,6 +113,9 @@ impl Kernel {
             true => Some(self.vm()?.prog_add(resolved.image.clone())),
             false => None,
         };
+        if let Some(id) = in_vm {
+            self.keep_lines(a, id, &name);
+        }
         Ok(ProgObject {
             id: self.new_id(),
             name,

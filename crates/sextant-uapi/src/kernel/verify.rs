@@ -193,7 +193,7 @@ impl Kernel {
     }
 }
 
-fn infos<T>(
+pub(super) fn infos<T>(
     a: &Attr,
     at: usize,
     count: usize,

@@ -206,6 +206,7 @@ extern "C" fn call_out(state: &State, args: &[u64; 5], pc: u64) -> Answer {
     let left = state.now.left.get();
     vm.insns.set(state.now.limit.get() - left);
     vm.left.set(left);
+    vm.calling.set((exec.prog.id, pc as u32));
     let op = exec.prog.ops[pc as usize];
     let result = catch_unwind(AssertUnwindSafe(|| match op.code {
         Code::CallHelper => helper::call(exec, op.imm as usize, *args),
