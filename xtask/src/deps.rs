@@ -23,8 +23,6 @@ const fn need(package: &'static str, shown_by: &'static str) -> Need {
 pub const CLANG: Need = need("clang-19", "clang-19");
 /// `llvm-strip-19`.
 pub const LLVM: Need = need("llvm-19", "llvm-strip-19");
-/// `bpf/bpf_helpers.h` and its neighbours.
-pub const LIBBPF_DEV: Need = need("libbpf-dev", "/usr/include/bpf/bpf_helpers.h");
 /// Writes vmlinux.h from a kernel's BTF.
 pub const BPFTOOL: Need = need("bpftool", "bpftool");
 /// Unpacks a vmlinuz.

@@ -8,6 +8,7 @@ pub mod asm;
 pub mod btf;
 pub mod conformance;
 pub mod disasm;
+pub mod headers;
 pub mod insn;
 pub mod kind;
 pub mod opcode;

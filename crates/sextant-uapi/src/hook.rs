@@ -1,11 +1,11 @@
 //! The functions libbpf calls instead of the host's: bpf(2) and everything else it asks of the machine it runs on.
 //!
-//! libbpf is compiled with the macros of `.cargo/config.toml`, so that each call below lands here; two of its own
+//! `build.rs` replaces names in libbpf's archive, so that each call below lands here; two of its own
 //! functions are weak there and strong here. What it asks is answered by the [`Kernel`] that is current on
 //! this thread ([`with_kernel`](crate::with_kernel)); without one the answer is "no such file, no such call".
 //!
 //! What must hold: no bpf(2) call of libbpf ever reaches the host. [`prove`] sends one through libbpf and looks whether
-//! it arrived, before any object is opened; `build.rs` refuses a libbpf that was compiled without the macros.
+//! it arrived, before any object is opened; `build.rs` refuses an archive that does not call us.
 //!
 //! Leaves out: netlink, USDT and the legacy tracefs paths, which find no files and therefore fail.
 
@@ -46,7 +46,7 @@ const SYS_UPROBE: c_long = 336;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "libbpf's {call} call did not reach Sextant: nothing was loaded, since a load could reach the host's kernel. \
-     libbpf must be built inside the workspace, with the flags of .cargo/config.toml; try `cargo clean -p libbpf-sys` and build again"
+     Sextant was linked with another libbpf than the one its build makes; try `cargo clean -p libbpf-sys -p sextant-uapi` and build again"
 )]
 pub struct NotHooked {
     /// Which call went past the hook.

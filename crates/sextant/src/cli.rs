@@ -34,6 +34,19 @@ impl Cli {
     }
 }
 
+impl Cli {
+    /// What a subcommand that takes schedulers says about compiling them.
+    pub fn compile_args(&self) -> Option<&CompileArgs> {
+        match &self.command {
+            Command::Sim(args) => Some(&args.compile),
+            Command::Inspect(args) => Some(&args.compile),
+            Command::Check(args) => Some(&args.compile),
+            Command::Build(args) => Some(&args.compile),
+            _ => None,
+        }
+    }
+}
+
 const STATUS_HELP: &str = "\
 Exit status:
   0    done; the scheduler ended with UNREG, UNREG_BPF or UNREG_KERN
@@ -52,8 +65,12 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Say whether the programs of an object are safe, and why not
     Check(CheckArgs),
-    /// Print a vmlinux.h with the types and kfuncs of the emulated kernel, to compile schedulers against
-    Header,
+    /// Begin a scheduler: a directory with a commented one, a workload, a Makefile
+    New(NewArgs),
+    /// Compile a scheduler with clang and Sextant's headers
+    Build(BuildArgs),
+    /// Print a vmlinux.h with the types and kfuncs of the emulated kernel, or write all headers
+    Header(HeaderArgs),
     /// List the built-in schedulers and workloads
     List,
     /// Load the object on standard input and say nothing, as a process of its own
@@ -78,7 +95,7 @@ The result goes to stdout, everything else to stderr.";
 #[derive(Args, Clone, Debug)]
 #[command(after_help = SIM_HELP)]
 pub struct SimArgs {
-    /// A .bpf.o file, a built-in scheduler (see `sextant list`), or `fair` for none
+    /// A .bpf.o file, a .bpf.c file to compile first, a built-in scheduler (see `sextant list`), or `fair` for none
     #[arg(default_value = "simple")]
     pub scheduler: String,
 
@@ -179,6 +196,63 @@ pub struct SimArgs {
     /// What runs the scheduler's programs; the results are the same [default: interp]
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<EngineArg>,
+
+    #[command(flatten)]
+    pub compile: CompileArgs,
+}
+
+/// How C sources are compiled where an object is wanted.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Where the scheduler is a C source")]
+pub struct CompileArgs {
+    /// More flags for the compiler, separated by spaces (repeatable)
+    ///
+    /// A scheduler that is a .c file is compiled first, with the newest clang on PATH (or $CLANG) and Sextant's own headers; headers
+    /// beside the source and in directories given here come first.
+    #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
+    pub cflags: Vec<String>,
+
+    /// Show the compiler's command line
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Do all of it again when a file changes
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `sextant build`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  sextant build mine.bpf.c\n  sextant build mine.bpf.c -o build/mine.bpf.o -v"
+)]
+pub struct BuildArgs {
+    /// The C source
+    pub source: String,
+
+    /// Where the object goes [default: the source's name with .o for .c]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub compile: CompileArgs,
+}
+
+/// `sextant new`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  sextant new mine && cd mine && make")]
+pub struct NewArgs {
+    /// The scheduler's name, and the directory's: letters, digits and _; a path names a directory elsewhere
+    pub name: PathBuf,
+}
+
+/// `sextant header`
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  sextant header > vmlinux.h\n  sextant header --all include")]
+pub struct HeaderArgs {
+    /// Write every header to this directory: vmlinux.h, scx/*.bpf.h, and libbpf/ for machines without libbpf's own
+    #[arg(long, value_name = "DIR")]
+    pub all: Option<PathBuf>,
 }
 
 /// What runs programs.
@@ -196,7 +270,7 @@ pub enum EngineArg {
     after_help = "Examples:\n  sextant inspect simple\n  sextant inspect ./scx_simple.bpf.o --disasm simple_enqueue"
 )]
 pub struct InspectArgs {
-    /// A .bpf.o file or a built-in scheduler
+    /// A .bpf.o file, a .bpf.c file to compile first, or a built-in scheduler
     pub object: String,
 
     /// Disassemble one program, or all of them
@@ -210,6 +284,9 @@ pub struct InspectArgs {
     /// CPUs of the machine that the object is looked at for
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
     pub cpus: u32,
+
+    #[command(flatten)]
+    pub compile: CompileArgs,
 }
 
 const CHECK_HELP: &str = "\
@@ -227,7 +304,7 @@ Exit status: 0 all programs are accepted, 1 one is refused, 2 an object cannot b
 #[derive(Args, Debug)]
 #[command(after_help = CHECK_HELP)]
 pub struct CheckArgs {
-    /// .bpf.o files or built-in schedulers
+    /// .bpf.o files, .bpf.c files to compile first, or built-in schedulers
     #[arg(required = true, value_name = "OBJECT")]
     pub objects: Vec<String>,
 
@@ -254,4 +331,7 @@ pub struct CheckArgs {
     /// CPUs of the machine that the object is loaded on
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CPUS)))]
     pub cpus: u32,
+
+    #[command(flatten)]
+    pub compile: CompileArgs,
 }

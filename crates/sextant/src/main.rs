@@ -6,6 +6,7 @@
 mod builtin;
 mod check;
 mod cli;
+mod compile;
 mod demand;
 mod disasm;
 mod dump;
@@ -17,6 +18,7 @@ mod ksyms;
 mod last_resort;
 mod list;
 mod made;
+mod new;
 mod object;
 mod options;
 mod output;
@@ -31,6 +33,7 @@ mod source;
 mod status;
 mod summary;
 mod swap;
+mod watch;
 
 use std::io::{BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
@@ -60,11 +63,19 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli, out: &mut dyn Write) -> Result<Status, Failure> {
+    if let Some(args) = cli.compile_args() {
+        if args.watch {
+            return watch::run();
+        }
+        compile::configure(args);
+    }
     match &cli.command {
         Command::Sim(args) => sim::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),
         Command::Check(args) => check::run(args, out),
-        Command::Header => header::run(out),
+        Command::Build(args) => compile::run(args, out),
+        Command::New(args) => new::run(args, out),
+        Command::Header(args) => header::run(args, out),
         Command::List => list::run(out),
         Command::ProbeObject => probe::run(),
     }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use sextant_trace::nearest::did_you_mean;
 
 use crate::builtin::{self, Builtin, FAIR, SCHEDULERS, SETUPS, WORKLOADS};
+use crate::compile;
 use crate::probe;
 use crate::status::Failure;
 
@@ -29,7 +30,7 @@ pub struct Source<T> {
 /// What stands for stdin.
 const STDIN: &str = "-";
 
-/// The object named or found at `arg`, or read from stdin for `-`; None for `fair`.
+/// The object named or found at `arg`, compiled if that is a C source, or read from stdin for `-`; None for `fair`.
 pub fn scheduler(arg: &str) -> Result<Option<Source<Cow<'static, [u8]>>>, Failure> {
     let name = arg.to_string();
     if arg == FAIR {
@@ -46,6 +47,9 @@ pub fn scheduler(arg: &str) -> Result<Option<Source<Cow<'static, [u8]>>>, Failur
     }
     if !is_path(arg) {
         return Err(unknown("scheduler", arg, SCHEDULERS, &[FAIR]));
+    }
+    if compile::is_source(arg) {
+        return Ok(Some(Source { name, content: Cow::Owned(compile::compile(arg)?) }));
     }
     let content = read(arg, MAX_OBJECT)?;
     probe::survives(arg, &content)?;

@@ -39,7 +39,7 @@ fn entries_inner_maps_and_programs() {
     assert_eq!(doc["exit"]["kind"], "UNREG", "{:#}", doc["exit"]);
     // Without it ops.init says what is missing: the test can fail.
     let run = sextant(&["sim", &object, "mixed", "--duration", "50ms", "--json"]).expect(3);
-    assert_eq!(run.json()["exit"]["msg"], "part 1 of the setup is not there (sum 0)");
+    assert_eq!(run.json()["exit"]["msg"], "setup.bpf.c:89: part 1 of the setup is not there (sum 0)");
 }
 
 /// Schedulers that come by a swap have setups of their own.

@@ -129,7 +129,7 @@ fn a_new_one_that_fails_later_is_rolled_back() {
     let doc = sim(&[&args[..], &["--json", "--rollback"]].concat()).expect(3).json();
     let [_, back, rr] = swaps(&doc).as_slice() else { panic!("{doc}") };
     assert!((100_000_000..400_000_000).contains(&back["at_ns"].as_u64().expect("a time")));
-    assert_eq!(back["from_exit"]["msg"], "enough after 50");
+    assert_eq!(back["from_exit"]["msg"], "fickle.bpf.c:49: enough after 50");
     assert!(back["first_decision_ns"].is_u64(), "{back}");
     assert_eq!((&rr["from"], &rr["from_exit"]["kind"]), (&"simple".into(), &"UNREG".into()));
     let table = sim(&[&args[..], &["--rollback"]].concat()).expect(3).stdout;
@@ -139,7 +139,7 @@ fn a_new_one_that_fails_later_is_rolled_back() {
     // Without --rollback the machine goes on with the fair class, until the next one comes.
     let doc = sim(&[&args[..], &["--json"]].concat()).expect(3).json();
     let [_, rr] = swaps(&doc).as_slice() else { panic!("{doc}") };
-    assert_eq!(rr["from_exit"]["msg"], "enough after 50");
+    assert_eq!(rr["from_exit"]["msg"], "fickle.bpf.c:49: enough after 50");
     let (tasks, cpus) = busy(&doc);
     assert_eq!(tasks, cpus);
 }

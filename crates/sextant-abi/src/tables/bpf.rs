@@ -224,10 +224,12 @@ numbers! {
         BPF_F_PRESERVE_ELEMS = 2048,
         BPF_F_INNER_MAP = 4096,
         BPF_F_LINK = 8192,
+        BPF_F_PATH_FD = 16384,
         BPF_F_VTYPE_BTF_OBJ_FD = 32768,
         BPF_F_TOKEN_FD = 65536,
         BPF_F_SEGV_ON_FAULT = 131072,
         BPF_F_NO_USER_CONV = 262144,
+        BPF_F_RB_OVERWRITE = 524288,
     }
 
     /// Flags of map updates.
@@ -243,6 +245,27 @@ numbers! {
     /// Flags of the local storage helpers.
     STORAGE_FLAGS {
         BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+    }
+
+    /// What bpf_loop() and timed may_goto loops are bounded by.
+    LOOP_LIMITS {
+        BPF_MAX_LOOPS = 8388608,
+        BPF_MAX_TIMED_LOOPS = 65535,
+    }
+
+    /// Flags of the perf event helpers.
+    PERF_FLAGS {
+        BPF_F_INDEX_MASK = 4294967295,
+        BPF_F_CURRENT_CPU = 4294967295,
+    }
+
+    /// Flags of the stack trace helpers.
+    STACK_FLAGS {
+        BPF_F_SKIP_FIELD_MASK = 255,
+        BPF_F_USER_STACK = 256,
+        BPF_F_FAST_STACK_CMP = 512,
+        BPF_F_REUSE_STACKID = 1024,
+        BPF_F_USER_BUILD_ID = 2048,
     }
 
     /// Flags of bpf_timer_start.
@@ -286,6 +309,9 @@ pub const PROGRAM_ENUMS: &[(&str, &[(&str, u32)])] = &[
     ("", MAP_FLAGS),
     ("", UPDATE_FLAGS),
     ("", STORAGE_FLAGS),
+    ("", LOOP_LIMITS),
+    ("", PERF_FLAGS),
+    ("", STACK_FLAGS),
     ("", TIMER_FLAGS),
     ("", RINGBUF_FLAGS),
     ("", TASK_ITER),

@@ -4,6 +4,7 @@
 pub mod bpf;
 pub mod events;
 pub mod flags;
+pub mod helper_protos;
 pub mod helpers;
 pub mod kconfig;
 pub mod kfuncs;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use events::{EVENTS, Event};
 pub use flags::{DeqFlags, EnqFlags, KickFlags, OpsFlags, PickIdleFlags, WakeFlags};
+pub use helper_protos::{HELPER_PROTOS, HelperProto};
 pub use helpers::{HELPERS, Helper, HelperId};
 pub use kfuncs::{COMPAT_MARKERS, KFUNCS, Kfunc, KfuncFlags, KfuncGroups, KfuncId, OLD_NAMES};
 pub use ksyms::{PERCPU_VARS, PercpuVar};

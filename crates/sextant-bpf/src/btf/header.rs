@@ -42,6 +42,23 @@ const BASIC: &[(&str, &str)] = &[
     ("uintptr_t", "unsigned long"),
 ];
 
+/// For programs that carry struct_ops of another subsystem beside the scheduler: what a congestion control implements at least. The
+/// emulated kernel has no network, so this is not in its BTF.
+const FOREIGN: &str = "\
+struct sock;
+
+struct tcp_congestion_ops {
+	unsigned int (*ssthresh)(struct sock *sk);
+	void (*cong_avoid)(struct sock *sk, unsigned int ack, unsigned int acked);
+	void (*set_state)(struct sock *sk, unsigned char new_state);
+	unsigned int (*undo_cwnd)(struct sock *sk);
+	unsigned int flags;
+	char name[16];
+	void (*init)(struct sock *sk);
+	void (*release)(struct sock *sk);
+};
+";
+
 /// How `base_name` writes what has no name.
 const ANONYMOUS: [&str; 3] = ["struct {…}", "union {…}", "enum {…}"];
 /// Deepest nesting of anonymous records.
@@ -83,6 +100,7 @@ impl Header<'_> {
         for &id in &ids {
             self.need(id, true, MAX_RESOLVE_DEPTH);
         }
+        self.line(FOREIGN);
         self.kfuncs();
         self.line("#ifndef BPF_NO_PRESERVE_ACCESS_INDEX\n#pragma clang attribute pop\n#endif\n");
         self.line("#endif /* __VMLINUX_H__ */");

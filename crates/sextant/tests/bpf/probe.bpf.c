@@ -4,10 +4,6 @@
 
 char _license[] SEC("license") = "GPL";
 
-struct mempolicy {
-	unsigned short mode;
-} __attribute__((preserve_access_index));
-
 struct task_struct___policy {
 	struct mempolicy *mempolicy;
 } __attribute__((preserve_access_index));

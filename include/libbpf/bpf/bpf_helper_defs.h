@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Printed by `sextant header --all`.
+ * The helpers that schedulers, tracing and syscall programs may call. Stands in for libbpf's header of that name.
+ */
+#ifndef __SEXTANT_BPF_HELPER_DEFS_H
+#define __SEXTANT_BPF_HELPER_DEFS_H
+
+struct __sk_buff;
+struct bpf_dynptr;
+struct bpf_perf_event_value;
+struct bpf_pidns_info;
+struct bpf_spin_lock;
+struct bpf_timer;
+struct btf_ptr;
+struct cgroup;
+struct path;
+struct pt_regs;
+struct seq_file;
+struct task_struct;
+
+static void *(* const bpf_map_lookup_elem)(void *map, const void *key) = (void *) 1;
+static long (* const bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *) 2;
+static long (* const bpf_map_delete_elem)(void *map, const void *key) = (void *) 3;
+static long (* const bpf_probe_read)(void *dst, __u32 size, const void *unsafe_ptr) = (void *) 4;
+static __u64 (* const bpf_ktime_get_ns)(void) = (void *) 5;
+static long (* const bpf_trace_printk)(const char *fmt, __u32 fmt_size, ...) = (void *) 6;
+static __u32 (* const bpf_get_prandom_u32)(void) = (void *) 7;
+static __u32 (* const bpf_get_smp_processor_id)(void) = (void *) 8;
+static long (* const bpf_tail_call)(void *ctx, void *prog_array_map, __u32 index) = (void *) 12;
+static __u64 (* const bpf_get_current_pid_tgid)(void) = (void *) 14;
+static __u64 (* const bpf_get_current_uid_gid)(void) = (void *) 15;
+static long (* const bpf_get_current_comm)(void *buf, __u32 size_of_buf) = (void *) 16;
+static __u32 (* const bpf_get_cgroup_classid)(struct __sk_buff *skb) = (void *) 17;
+static __u64 (* const bpf_perf_event_read)(void *map, __u64 flags) = (void *) 22;
+static long (* const bpf_perf_event_output)(void *ctx, void *map, __u64 flags, void *data, __u64 size) = (void *) 25;
+static long (* const bpf_get_stackid)(void *ctx, void *map, __u64 flags) = (void *) 27;
+static __u64 (* const bpf_get_current_task)(void) = (void *) 35;
+static long (* const bpf_probe_write_user)(void *dst, const void *src, __u32 len) = (void *) 36;
+static long (* const bpf_current_task_under_cgroup)(void *map, __u32 index) = (void *) 37;
+static long (* const bpf_get_numa_node_id)(void) = (void *) 42;
+static long (* const bpf_probe_read_str)(void *dst, __u32 size, const void *unsafe_ptr) = (void *) 45;
+static long (* const bpf_perf_event_read_value)(void *map, __u64 flags, struct bpf_perf_event_value *buf, __u32 buf_size) = (void *) 55;
+static long (* const bpf_override_return)(struct pt_regs *regs, __u64 rc) = (void *) 58;
+static long (* const bpf_get_stack)(void *ctx, void *buf, __u32 size, __u64 flags) = (void *) 67;
+static __u64 (* const bpf_get_current_cgroup_id)(void) = (void *) 80;
+static long (* const bpf_map_push_elem)(void *map, const void *value, __u64 flags) = (void *) 87;
+static long (* const bpf_map_pop_elem)(void *map, void *value) = (void *) 88;
+static long (* const bpf_map_peek_elem)(void *map, void *value) = (void *) 89;
+static long (* const bpf_spin_lock)(struct bpf_spin_lock *lock) = (void *) 93;
+static long (* const bpf_spin_unlock)(struct bpf_spin_lock *lock) = (void *) 94;
+static long (* const bpf_strtol)(const char *buf, unsigned long buf_len, __u64 flags, long *res) = (void *) 105;
+static long (* const bpf_strtoul)(const char *buf, unsigned long buf_len, __u64 flags, unsigned long *res) = (void *) 106;
+static long (* const bpf_send_signal)(__u32 sig) = (void *) 109;
+static long (* const bpf_probe_read_user)(void *dst, __u32 size, const void *unsafe_ptr) = (void *) 112;
+static long (* const bpf_probe_read_kernel)(void *dst, __u32 size, const void *unsafe_ptr) = (void *) 113;
+static long (* const bpf_probe_read_user_str)(void *dst, __u32 size, const void *unsafe_ptr) = (void *) 114;
+static long (* const bpf_probe_read_kernel_str)(void *dst, __u32 size, const void *unsafe_ptr) = (void *) 115;
+static long (* const bpf_send_signal_thread)(__u32 sig) = (void *) 117;
+static __u64 (* const bpf_jiffies64)(void) = (void *) 118;
+static long (* const bpf_get_ns_current_pid_tgid)(__u64 dev, __u64 ino, struct bpf_pidns_info *nsdata, __u32 size) = (void *) 120;
+static __u64 (* const bpf_get_current_ancestor_cgroup_id)(int ancestor_level) = (void *) 123;
+static __u64 (* const bpf_ktime_get_boot_ns)(void) = (void *) 125;
+static long (* const bpf_seq_printf)(struct seq_file *m, const char *fmt, __u32 fmt_size, const void *data, __u32 data_len) = (void *) 126;
+static long (* const bpf_seq_write)(struct seq_file *m, const void *data, __u32 len) = (void *) 127;
+static long (* const bpf_ringbuf_output)(void *ringbuf, void *data, __u64 size, __u64 flags) = (void *) 130;
+static void *(* const bpf_ringbuf_reserve)(void *ringbuf, __u64 size, __u64 flags) = (void *) 131;
+static void (* const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *) 132;
+static void (* const bpf_ringbuf_discard)(void *data, __u64 flags) = (void *) 133;
+static __u64 (* const bpf_ringbuf_query)(void *ringbuf, __u64 flags) = (void *) 134;
+static long (* const bpf_get_task_stack)(struct task_struct *task, void *buf, __u32 size, __u64 flags) = (void *) 141;
+static long (* const bpf_d_path)(const struct path *path, char *buf, __u32 sz) = (void *) 147;
+static long (* const bpf_copy_from_user)(void *dst, __u32 size, const void *user_ptr) = (void *) 148;
+static long (* const bpf_snprintf_btf)(char *str, __u32 str_size, struct btf_ptr *ptr, __u32 btf_ptr_size, __u64 flags) = (void *) 149;
+static long (* const bpf_seq_printf_btf)(struct seq_file *m, struct btf_ptr *ptr, __u32 ptr_size, __u64 flags) = (void *) 150;
+static void *(* const bpf_per_cpu_ptr)(const void *percpu_ptr, __u32 cpu) = (void *) 153;
+static void *(* const bpf_this_cpu_ptr)(const void *percpu_ptr) = (void *) 154;
+static void *(* const bpf_task_storage_get)(void *map, struct task_struct *task, void *value, __u64 flags) = (void *) 156;
+static long (* const bpf_task_storage_delete)(void *map, struct task_struct *task) = (void *) 157;
+static struct task_struct *(* const bpf_get_current_task_btf)(void) = (void *) 158;
+static __u64 (* const bpf_ktime_get_coarse_ns)(void) = (void *) 160;
+static long (* const bpf_for_each_map_elem)(void *map, void *callback_fn, void *callback_ctx, __u64 flags) = (void *) 164;
+static long (* const bpf_snprintf)(char *str, __u32 str_size, const char *fmt, __u64 *data, __u32 data_len) = (void *) 165;
+static long (* const bpf_sys_bpf)(__u32 cmd, void *attr, __u32 attr_size) = (void *) 166;
+static long (* const bpf_btf_find_by_name_kind)(char *name, int name_sz, __u32 kind, int flags) = (void *) 167;
+static long (* const bpf_sys_close)(__u32 fd) = (void *) 168;
+static long (* const bpf_timer_init)(struct bpf_timer *timer, void *map, __u64 flags) = (void *) 169;
+static long (* const bpf_timer_set_callback)(struct bpf_timer *timer, void *callback_fn) = (void *) 170;
+static long (* const bpf_timer_start)(struct bpf_timer *timer, __u64 nsecs, __u64 flags) = (void *) 171;
+static long (* const bpf_timer_cancel)(struct bpf_timer *timer) = (void *) 172;
+static __u64 (* const bpf_get_func_ip)(void *ctx) = (void *) 173;
+static __u64 (* const bpf_get_attach_cookie)(void *ctx) = (void *) 174;
+static long (* const bpf_task_pt_regs)(struct task_struct *task) = (void *) 175;
+static long (* const bpf_get_branch_snapshot)(void *entries, __u32 size, __u64 flags) = (void *) 176;
+static long (* const bpf_trace_vprintk)(const char *fmt, __u32 fmt_size, const void *data, __u32 data_len) = (void *) 177;
+static long (* const bpf_kallsyms_lookup_name)(const char *name, int name_sz, int flags, __u64 *res) = (void *) 179;
+static long (* const bpf_find_vma)(struct task_struct *task, __u64 addr, void *callback_fn, void *callback_ctx, __u64 flags) = (void *) 180;
+static long (* const bpf_loop)(__u32 nr_loops, void *callback_fn, void *callback_ctx, __u64 flags) = (void *) 181;
+static long (* const bpf_strncmp)(const char *s1, __u32 s1_sz, const char *s2) = (void *) 182;
+static long (* const bpf_get_func_arg)(void *ctx, __u32 n, __u64 *value) = (void *) 183;
+static long (* const bpf_get_func_ret)(void *ctx, __u64 *value) = (void *) 184;
+static long (* const bpf_get_func_arg_cnt)(void *ctx) = (void *) 185;
+static int (* const bpf_get_retval)(void) = (void *) 186;
+static int (* const bpf_set_retval)(int retval) = (void *) 187;
+static long (* const bpf_copy_from_user_task)(void *dst, __u32 size, const void *user_ptr, struct task_struct *tsk, __u64 flags) = (void *) 191;
+static void *(* const bpf_kptr_xchg)(void *dst, void *ptr) = (void *) 194;
+static void *(* const bpf_map_lookup_percpu_elem)(void *map, const void *key, __u32 cpu) = (void *) 195;
+static long (* const bpf_dynptr_from_mem)(void *data, __u64 size, __u64 flags, struct bpf_dynptr *ptr) = (void *) 197;
+static long (* const bpf_ringbuf_reserve_dynptr)(void *ringbuf, __u32 size, __u64 flags, struct bpf_dynptr *ptr) = (void *) 198;
+static void (* const bpf_ringbuf_submit_dynptr)(struct bpf_dynptr *ptr, __u64 flags) = (void *) 199;
+static void (* const bpf_ringbuf_discard_dynptr)(struct bpf_dynptr *ptr, __u64 flags) = (void *) 200;
+static long (* const bpf_dynptr_read)(void *dst, __u64 len, const struct bpf_dynptr *src, __u64 offset, __u64 flags) = (void *) 201;
+static long (* const bpf_dynptr_write)(const struct bpf_dynptr *dst, __u64 offset, void *src, __u64 len, __u64 flags) = (void *) 202;
+static void *(* const bpf_dynptr_data)(const struct bpf_dynptr *ptr, __u64 offset, __u64 len) = (void *) 203;
+static __u64 (* const bpf_ktime_get_tai_ns)(void) = (void *) 208;
+static long (* const bpf_user_ringbuf_drain)(void *map, void *callback_fn, void *ctx, __u64 flags) = (void *) 209;
+static void *(* const bpf_cgrp_storage_get)(void *map, struct cgroup *cgroup, void *value, __u64 flags) = (void *) 210;
+static long (* const bpf_cgrp_storage_delete)(void *map, struct cgroup *cgroup) = (void *) 211;
+
+#endif
