@@ -85,6 +85,8 @@ pub fn judge(draft: &Draft, world: &World) -> Result<Accepted, Rejection> {
         relocs: &draft.code.relocs,
         kind: draft.kind,
         sleepable: draft.kind == ProgKind::Syscall,
+        gpl: true,
+        has_helper: None,
         state_freq: draft.state_freq,
         strict_alignment: false,
         nr_cpus: crate::world::CPUS,

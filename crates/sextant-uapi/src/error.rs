@@ -69,8 +69,9 @@ fn hint(log: &str) -> &'static str {
 }
 
 impl LoadError {
-    /// Whether the answer is "no" to a readable object (exit status 1), rather than a wrong invocation (2).
+    /// Whether the answer is "no" to a readable object (exit status 1), rather than a wrong invocation or something that Sextant
+    /// lacks (2): a missing field is of the second kind, as a missing kfunc is.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, LoadError::Refused { .. })
+        matches!(self, LoadError::Refused { log, .. } if hint(log).is_empty())
     }
 }

@@ -44,6 +44,8 @@ fn main() {
             relocs: &[],
             kind: ProgKind::Syscall,
             sleepable: false,
+            gpl: true,
+            has_helper: None,
             state_freq: false,
             strict_alignment: false,
             nr_cpus: 8,

@@ -74,6 +74,7 @@ codes! {
     Atomic "V0038" "Atomic operations do not work on this memory." "Do atomics on maps, globals, arena or the stack.";
     Unsupported "V0039" "The verifier does not know this instruction or function yet." "Do without it, or run the scheduler with `sextant sim --unchecked`.";
     Misaligned "V0041" "The access is not on a multiple of its size, which the stack and atomics need." "Align the variable (`__attribute__((aligned(8)))`) or access it by its own type.";
+    Licence "V0042" "The program's licence does not allow it." "Give the object a licence that is compatible with the GPL: `char _license[] SEC(\"license\") = \"GPL\";`; \"Dual MIT/GPL\" and \"Dual BSD/GPL\" are too.";
     Owned "V0040" "An owned object is used in a way its list or tree does not allow." "Add and remove nodes while the lock beside the root is held.";
 }
 

@@ -21,6 +21,7 @@ pub use check::{MAX_PROCESSED, verify, verify_with_log};
 pub use diag::{Accepted, Code, Rejection};
 pub use program::{
     CtxArg, FieldKind, FieldsError, Holder, Hook, MapDesc, ProgKind, Program, SpecialFields, check_objects,
+    gpl_compatible,
 };
 pub use reach::{Reach, UnknownFunc, reach};
 pub use structure::{StructureError, check};

@@ -26,6 +26,10 @@ pub struct Program<'a> {
     pub kind: ProgKind<'a>,
     /// BPF_F_SLEEPABLE.
     pub sleepable: bool,
+    /// Its licence is compatible with the GPL ([`gpl_compatible`]).
+    pub gpl: bool,
+    /// Whether a helper is there when the program runs, by its number; none: it never runs.
+    pub has_helper: Option<fn(u32) -> bool>,
     /// BPF_F_TEST_STATE_FREQ: keep a state wherever one can be kept.
     pub state_freq: bool,
     /// BPF_F_STRICT_ALIGNMENT: every access is on a multiple of its size, as machines need that cannot do others.
@@ -44,6 +48,13 @@ pub struct Program<'a> {
     pub func_info: &'a [FuncInfo],
     /// Source lines, by slot.
     pub line_info: &'a [LineInfo],
+}
+
+/// Whether a licence is compatible with the GPL: `license_is_gpl_compatible()` of include/linux/license.h, 7.3.
+pub fn gpl_compatible(licence: &str) -> bool {
+    let compatible =
+        ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+    compatible.contains(&licence)
 }
 
 /// Program type and what hangs on it.
@@ -66,6 +77,8 @@ pub enum ProgKind<'a> {
         args: &'a [CtxArg],
         /// Whether r0 must be 0 at exit (fentry, fexit).
         returns_zero: bool,
+        /// `expected_attach_type` of BPF_PROG_LOAD.
+        attach_type: u32,
     },
     /// A program of a type that never runs here.
     Other(Hook<'a>),

@@ -5,6 +5,7 @@ mod common;
 use common::program;
 use sextant_abi::image::Insn;
 use sextant_abi::tables::Op;
+use sextant_abi::tables::bpf::{BPF_TRACE_FENTRY, BPF_TRACE_RAW_TP};
 use sextant_verifier::program::{Field, FieldKind};
 use sextant_verifier::{Code, ProgKind, SpecialFields};
 
@@ -34,7 +35,7 @@ fn kfunc_arguments() {
 fn kfunc_groups_of_other_programs() {
     let create = "mov %r1, 0\nmov %r2, -1\ncall @scx_bpf_create_dsq\nmov %r0, 0\nexit";
     program(create).kind(ProgKind::Syscall).sleepable().accepted();
-    let tracing = ProgKind::Tracing { args: &[], returns_zero: false };
+    let tracing = ProgKind::Tracing { args: &[], returns_zero: false, attach_type: BPF_TRACE_RAW_TP };
     program(create).kind(tracing).sleepable().refused(Code::KfuncDenied, "not allowed");
     program("call @scx_bpf_now\nexit")
         .kind(ProgKind::ForeignStructOps)
@@ -45,7 +46,7 @@ fn kfunc_groups_of_other_programs() {
         .refused(Code::KfuncDenied, "not allowed");
     program("mov %r1, 0\nmov %r2, 0\ncall @scx_bpf_kick_cid\nexit").kind(cid).accepted();
     program("mov %r0, 1\nexit")
-        .kind(ProgKind::Tracing { args: &[], returns_zero: true })
+        .kind(ProgKind::Tracing { args: &[], returns_zero: true, attach_type: BPF_TRACE_FENTRY })
         .refused(Code::Return, "[0, 0]");
 }
 
@@ -298,4 +299,35 @@ fn accesses_through_arena_pointers_are_noted() {
     let noted: Vec<usize> =
         (0..accepted.arena_access.len()).filter(|pc| accepted.arena_access[*pc]).collect();
     assert_eq!(noted, [10]);
+}
+
+/// `check_struct_ops_btf_id()`, `add_kfunc_call()` and `gpl_only` of the kernel's verifier.
+#[test]
+fn what_the_licence_does_not_allow() {
+    let not_gpl = |text: &str, kind: Option<ProgKind<'static>>| {
+        let mut test = program(text);
+        test.kind = kind.unwrap_or(test.kind);
+        test.gpl = false;
+        test
+    };
+    let words = "struct ops programs must have a GPL compatible license";
+    not_gpl("mov %r0, 0\nexit", None).refused(Code::Licence, words);
+    let syscall = Some(ProgKind::Syscall);
+    not_gpl("call @bpf_get_current_task\nmov %r0, 0\nexit", syscall)
+        .refused(Code::Licence, "cannot call GPL-restricted function from non-GPL compatible program");
+    not_gpl("call @bpf_rcu_read_lock\ncall @bpf_rcu_read_unlock\nmov %r0, 0\nexit", syscall)
+        .refused(Code::Licence, "cannot call kernel function from non-GPL compatible program");
+    not_gpl("call @bpf_ktime_get_ns\nmov %r0, 0\nexit", syscall).accepted();
+    let compatible = |licence| sextant_verifier::gpl_compatible(licence);
+    assert!(compatible("GPL") && compatible("GPL v2") && compatible("Dual MIT/GPL"));
+    assert!(!compatible("") && !compatible("MIT") && !compatible("gpl"));
+}
+
+/// What the vm does not have is refused when a program is loaded that would run.
+#[test]
+fn a_helper_that_is_not_there() {
+    let mut test = program("call @bpf_get_cgroup_classid\nmov %r0, 0\nexit");
+    test.accepted();
+    test.has_helper = Some(|number| number != 17);
+    test.refused(Code::Unsupported, "Sextant does not have helper bpf_get_cgroup_classid#17");
 }

@@ -62,7 +62,11 @@ fn a_map_that_programs_only_write_is_not_read_by_helpers() {
 
 #[test]
 fn a_pointer_argument_is_loaded_whole() {
-    let fentry = ProgKind::Tracing { args: &[CtxArg::Address], returns_zero: true };
+    let fentry = ProgKind::Tracing {
+        args: &[CtxArg::Address],
+        returns_zero: true,
+        attach_type: bpf::BPF_TRACE_FENTRY,
+    };
     program("ldxdw %r2, [%r1+0]\nmov %r0, 0\nexit").kind(fentry).accepted();
     program("ldxw %r2, [%r1+0]\nmov %r0, 0\nexit").kind(fentry).refused(Code::CtxAccess, "size 4 must be 8");
 }

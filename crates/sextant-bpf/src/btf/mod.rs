@@ -12,12 +12,14 @@ mod header;
 mod join;
 mod query;
 mod read;
+mod valid;
 mod write;
 
 use std::fmt;
 
 pub use query::Field;
 pub use read::BtfError;
+pub use valid::Invalid;
 pub use write::Builder;
 
 /// First two bytes of a BTF section, little-endian.

@@ -46,6 +46,10 @@ impl Kernel {
     fn checked_btf(&self, bytes: &[u8]) -> Result<Btf, (Errno, String)> {
         let invalid = |error: sextant_bpf::btf::BtfError| (Errno::EINVAL, error.to_string());
         let btf = Btf::parse(bytes).map_err(invalid)?;
+        btf.validate().map_err(|error| {
+            let text = format!("[{}] {} {}", error.id, btf.name(error.id), error.why);
+            (Errno(error.errno), text)
+        })?;
         sextant_verifier::check_objects(&btf, self.btf()).map_err(|(id, error)| {
             (Errno(error.errno), format!("struct {} (type {id}): {}", btf.name(id), error.why))
         })?;

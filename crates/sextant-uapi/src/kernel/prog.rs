@@ -108,6 +108,9 @@ impl Kernel {
             return Err(Refusal::einval(format!("{e}\n")));
         }
         let mut resolved = self.resolve(a, name.clone(), insns)?;
+        if prog_type == ProgType::STRUCT_OPS {
+            self.check_arena_arg(attach_btf_id, expected_attach_type, &resolved.maps)?;
+        }
         self.verify(a, &mut resolved.image, a.u32(f::PROG_FLAGS) & SLEEPABLE != 0)?;
         let in_vm = match prog_type.runs() {
             true => Some(self.vm()?.prog_add(resolved.image.clone())),
@@ -134,9 +137,7 @@ impl Kernel {
             return Err(Refusal::einval(format!("attach_btf_id {attach} is invalid\n")));
         }
         match ty {
-            ProgType::STRUCT_OPS => {
-                self.check_struct_ops_prog(attach, member, sleepable).map_err(Refusal::einval)
-            }
+            ProgType::STRUCT_OPS => self.check_struct_ops_prog(attach, member, sleepable),
             ProgType(0) => Err(Refusal::einval(String::new())),
             ProgType(33..) => Err(Refusal::einval(String::new())),
             _ => Ok(()),

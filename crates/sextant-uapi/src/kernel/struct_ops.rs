@@ -14,12 +14,19 @@ use sextant_abi::types::{
 use sextant_bpf::btf::{Kind, Member, TypeId};
 
 use super::objects::{MapObject, ProgObject};
+use super::prog::Refusal;
 use super::{Kernel, ProgType};
 use crate::errno::Errno;
 use crate::user;
 
 /// Names of the ops tables this kernel takes.
 pub(crate) const OPS_STRUCTS: [&str; 2] = ["sched_ext_ops", "sched_ext_ops_cid"];
+/// The form of the ops table whose ops are given CPU numbers.
+const CPU_FORM: &str = "sched_ext_ops";
+/// Members of the cpu form that the kernel never calls.
+const CID_ONLY: [&str; 2] = ["sub_caps_updated", "sub_ecaps_updated"];
+/// Members of the cid form with a parameter in an arena (`__arena`).
+const ARENA_ARGS: [&str; 2] = ["set_cmask", "sub_caps_updated"];
 /// Member of the value struct that is the ops table.
 const DATA: &str = "data";
 /// `SCX_WATCHDOG_MAX_TIMEOUT`, ms.
@@ -197,30 +204,48 @@ impl Kernel {
         Err(errno)
     }
 
-    /// Whether a struct_ops program may be loaded for this member of this type: the member is an op, and only some sleep.
+    /// Whether a struct_ops program may be loaded for this member of this type: the member is an op of that form, and only some
+    /// sleep. Mirrors `check_struct_ops_btf_id()` of kernel/bpf/verifier.c and `bpf_scx_check_member()`, 7.3.
     pub(super) fn check_struct_ops_prog(
         &self,
         attach: u32,
         member: u32,
         sleepable: bool,
-    ) -> Result<(), String> {
+    ) -> Result<(), Refusal> {
         let ty = self.btf().name(TypeId(attach));
         if !OPS_STRUCTS.contains(&ty) {
-            return Err(format!("attach_btf_id {attach} is not a supported struct\n"));
+            let log = format!("attach_btf_id {attach} is not a supported struct\n");
+            return Err(Refusal { errno: Errno::ENOTSUPP, log });
         }
         let Some(m) = self.btf().members(TypeId(attach)).get(member as usize) else {
-            return Err(format!("attach to invalid member idx {member} of struct {ty}\n"));
+            return Err(Refusal::einval(format!("attach to invalid member idx {member} of struct {ty}\n")));
         };
         let name = self.btf().str(m.name);
         if !self.is_func_ptr(m.ty) {
-            return Err(format!("attach to invalid member {name}({member}) of struct {ty}\n"));
+            let log = format!("attach to invalid member {name}(@idx {member}) of struct {ty}\n");
+            return Err(Refusal::einval(log));
+        }
+        let unsupported = format!("attach to unsupported member {name} of struct {ty}\n");
+        if ty == CPU_FORM && CID_ONLY.contains(&name) {
+            return Err(Refusal { errno: Errno::ENOTSUPP, log: unsupported });
         }
         match Op::from_name(name) {
-            Some(op) if sleepable && !op.desc().sleepable => {
-                Err(format!("attach to unsupported member {name} of struct {ty}\n"))
-            }
+            Some(op) if sleepable && !op.desc().sleepable => Err(Refusal::einval(unsupported)),
             _ => Ok(()),
         }
+    }
+
+    /// An op whose argument lies in an arena is for programs that use one.
+    pub(super) fn check_arena_arg(&self, attach: u32, member: u32, maps: &[u32]) -> Result<(), Refusal> {
+        let ty = self.btf().name(TypeId(attach));
+        let Some(m) = self.btf().members(TypeId(attach)).get(member as usize) else { return Ok(()) };
+        let name = self.btf().str(m.name);
+        let wants = ty != CPU_FORM && ARENA_ARGS.contains(&name);
+        if !wants || self.maps().iter().any(|map| map.is_arena() && maps.contains(&map.id)) {
+            return Ok(());
+        }
+        let log = format!("arena argument of {name} requires a program with an associated arena\n");
+        Err(Refusal::einval(log))
     }
 }
 

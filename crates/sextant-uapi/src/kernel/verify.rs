@@ -7,7 +7,7 @@ use sextant_abi::tables::Op;
 use sextant_abi::types::find_type;
 use sextant_bpf::btf::{Kind, TypeId, ext};
 use sextant_verifier::{
-    Accepted, CtxArg, Hook, MapDesc, ProgKind, Program, Rejection, verify, verify_with_log,
+    Accepted, CtxArg, Hook, MapDesc, ProgKind, Program, Rejection, gpl_compatible, verify, verify_with_log,
 };
 use sextant_vm::MapId;
 
@@ -84,6 +84,8 @@ impl Kernel {
             kind,
             sleepable,
             nr_cpus: self.nr_cpus(),
+            gpl: gpl_compatible(&user::string(a.u64(f::LICENSE), 127)?),
+            has_helper: (!self.judging.get()).then_some(sextant_vm::helper_is_implemented as fn(u32) -> bool),
             maps: &maps,
             read_only: &read_only,
             btf: btf.as_ref().map(|b| &b.btf),
@@ -127,7 +129,8 @@ impl Kernel {
             }
             ProgType::SYSCALL => ProgKind::Syscall,
             ProgType::TRACING => {
-                ProgKind::Tracing { args, returns_zero: matches!(member, TRACE_FENTRY | TRACE_FEXIT) }
+                let returns_zero = matches!(member, TRACE_FENTRY | TRACE_FEXIT);
+                ProgKind::Tracing { args, returns_zero, attach_type: member }
             }
             _ => ProgKind::Other(Hook {
                 prog_type: ty.0,

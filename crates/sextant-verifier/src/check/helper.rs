@@ -7,7 +7,7 @@ use super::proto::{Arg, Proto, Ret, proto};
 use super::reg::{OR_NULL, PERCPU, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::state::RefKind;
 use super::*;
-use crate::hook::may_call;
+use crate::hook::{gpl_only, may_call};
 use crate::program::MapDesc;
 use crate::range::Scalar;
 
@@ -18,11 +18,19 @@ impl Env<'_> {
         let Some(helper) = HelperId::from_number(number as u32) else {
             return refuse(Code::UnknownHelper, format!("invalid func unknown#{number}"));
         };
-        let known = proto(helper).or_else(|| net::proto(helper));
-        let Some(proto) = known.filter(|_| may_call(&self.prog.kind, helper)) else {
+        if !may_call(&self.prog.kind, helper) {
             let text = format!("program of this type cannot use helper {}#{number}", helper.name());
             return refuse(Code::HelperDenied, text);
+        }
+        let known = proto(helper).or_else(|| net::proto(helper));
+        let Some(proto) = known.filter(|_| self.prog.has_helper.is_none_or(|has| has(number as u32))) else {
+            let text = format!("Sextant does not have helper {}#{number}", helper.name());
+            return refuse(Code::Unsupported, text);
         };
+        if !self.prog.gpl && gpl_only(&self.prog.kind, helper) {
+            let text = "cannot call GPL-restricted function from non-GPL compatible program";
+            return refuse(Code::Licence, text);
+        }
         if proto.sleeps {
             if !self.st.sleepable {
                 return refuse(Code::Sleepable, "helper call might sleep in a non-sleepable prog");
@@ -242,6 +250,7 @@ impl Env<'_> {
                 HelperId::get_smp_processor_id => {
                     Reg::scalar(Scalar::unsigned(0, u64::from(self.prog.nr_cpus.max(1)) - 1))
                 }
+                HelperId::task_pt_regs => Reg::ptr(What::Obj(Ty::Kernel("pt_regs")), 0),
                 // A length of at most the buffer's, or an error.
                 _ => {
                     let n =

@@ -48,8 +48,10 @@ mod words;
 
 use std::collections::BTreeSet;
 
+use sextant_abi::image::Reloc;
+
 use crate::diag::{Accepted, Code, Rejection};
-use crate::program::{MapDesc, Program};
+use crate::program::{MapDesc, ProgKind, Program};
 use crate::structure;
 use cfg::{Cfg, Shape};
 use log::Log;
@@ -204,9 +206,25 @@ fn verify_with(prog: &Program<'_>, log: Option<Log>) -> (Result<Accepted, Reject
     (result, text)
 }
 
+/// What a program may not do by its licence, and where, as far as it shows before any path is followed. Mirrors
+/// `check_struct_ops_btf_id()` and `add_kfunc_call()` of kernel/bpf/verifier.c, 7.3.
+fn licence(prog: &Program<'_>) -> Option<(usize, &'static str)> {
+    let struct_ops = matches!(prog.kind, ProgKind::StructOps { .. } | ProgKind::ForeignStructOps);
+    let kfunc = || prog.relocs.iter().find(|(_, reloc)| matches!(reloc, Reloc::Kfunc(_)));
+    match prog.gpl {
+        true => None,
+        false if struct_ops => Some((0, "struct ops programs must have a GPL compatible license")),
+        false => kfunc()
+            .map(|(pc, _)| (*pc as usize, "cannot call kernel function from non-GPL compatible program")),
+    }
+}
+
 /// The form of a program: its instructions, functions and jumps.
 fn graph_of(prog: &Program<'_>) -> Result<Cfg, Box<Rejection>> {
     let refused = |pc, code, text: String| Err(Box::new(report::at_load(prog, pc, code, text)));
+    if let Some((pc, text)) = licence(prog) {
+        return refused(pc, Code::Licence, text.into());
+    }
     if let Err(err) = structure::check(prog.insns) {
         let last = prog.insns.len().saturating_sub(1);
         return refused(err.pc().unwrap_or(last), Code::Structure, err.to_string());

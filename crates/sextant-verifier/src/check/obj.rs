@@ -44,6 +44,10 @@ impl Env<'_> {
             Ty::Local(id) => return self.load_local(n, base, id, at, size),
             Ty::Kernel(name) => name,
         };
+        if !self.prog.gpl {
+            let text = format!("Cannot access kernel 'struct {name}' from non-GPL compatible program");
+            return refuse_reg(Code::Licence, n, text);
+        }
         let Some(desc) = find_type(name) else {
             // Not modelled: every load is a guess, and reads 0 where there is nothing.
             self.probe[self.st.pc] = true;

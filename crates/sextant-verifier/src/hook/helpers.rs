@@ -1,171 +1,143 @@
-//! Which helpers a program type may call. Mirrors the `get_func_proto` callbacks of 7.3: what every type has
-//! (`bpf_base_func_proto()`), then what the type adds.
+//! Which helpers a program type may call. Mirrors the `get_func_proto` callbacks of 7.3; the sets are in [`super::helper_sets`].
 
 use sextant_abi::tables::HelperId as H;
 use sextant_abi::tables::bpf::*;
 
 use super::Hook;
+use super::helper_sets as sets;
 use crate::program::ProgKind;
 
 /// Whether programs of this kind may call a helper.
 pub(crate) fn may_call(kind: &ProgKind<'_>, helper: H) -> bool {
-    if for_all(helper) {
-        return true;
-    }
+    let base = sets::BASE.contains(&helper);
     match kind {
-        ProgKind::StructOps { .. } => false,
-        ProgKind::ForeignStructOps => true,
-        ProgKind::Syscall | ProgKind::Tracing { .. } => traces(helper) || of_tracing(helper),
-        ProgKind::Other(hook) => hook.adds(helper),
+        ProgKind::StructOps { .. } => base,
+        // bpf_tcp_ca_get_func_proto() has the most of them.
+        ProgKind::ForeignStructOps => {
+            let tcp = [
+                H::tcp_send_ack,
+                H::sk_storage_get,
+                H::sk_storage_delete,
+                H::setsockopt,
+                H::getsockopt,
+                H::ktime_get_coarse_ns,
+            ];
+            base || tcp.contains(&helper)
+        }
+        ProgKind::Syscall => {
+            let own = [H::sys_bpf, H::btf_find_by_name_kind, H::sys_close, H::kallsyms_lookup_name];
+            own.contains(&helper) || traces(BPF_PROG_TYPE_SYSCALL, 0, helper)
+        }
+        ProgKind::Tracing { attach_type, .. } => traces(BPF_PROG_TYPE_TRACING, *attach_type, helper),
+        ProgKind::Other(hook) => hook.may_call(helper),
     }
 }
 
-/// Every program type has it.
-fn for_all(helper: H) -> bool {
-    matches!(
-        helper,
-        H::map_lookup_elem
-            | H::map_update_elem
-            | H::map_delete_elem
-            | H::map_push_elem
-            | H::map_pop_elem
-            | H::map_peek_elem
-            | H::map_lookup_percpu_elem
-            | H::get_prandom_u32
-            | H::get_smp_processor_id
-            | H::get_numa_node_id
-            | H::tail_call
-            | H::ktime_get_ns
-            | H::ktime_get_boot_ns
-            | H::ktime_get_tai_ns
-            | H::ringbuf_output
-            | H::ringbuf_reserve
-            | H::ringbuf_submit
-            | H::ringbuf_discard
-            | H::ringbuf_query
-            | H::strncmp
-            | H::strtol
-            | H::strtoul
-            | H::get_current_pid_tgid
-            | H::get_ns_current_pid_tgid
-            | H::get_current_uid_gid
-    ) || for_all_capable(helper)
+/// Whether only programs under the GPL may call it.
+pub(crate) fn gpl_only(kind: &ProgKind<'_>, helper: H) -> bool {
+    let free = match kind {
+        ProgKind::Other(hook) => match helper {
+            H::get_func_ip => hook.is_multi(),
+            H::get_stackid => hook.prog_type == BPF_PROG_TYPE_PERF_EVENT,
+            _ => false,
+        },
+        _ => false,
+    };
+    sets::GPL_ONLY.contains(&helper) && !free
 }
 
-/// Every program type has it when the loader has CAP_BPF and CAP_PERFMON.
-fn for_all_capable(helper: H) -> bool {
-    matches!(
-        helper,
-        H::spin_lock
-            | H::spin_unlock
-            | H::jiffies64
-            | H::per_cpu_ptr
-            | H::this_cpu_ptr
-            | H::timer_init
-            | H::timer_set_callback
-            | H::timer_start
-            | H::timer_cancel
-            | H::kptr_xchg
-            | H::for_each_map_elem
-            | H::loop_
-            | H::user_ringbuf_drain
-            | H::ringbuf_reserve_dynptr
-            | H::ringbuf_submit_dynptr
-            | H::ringbuf_discard_dynptr
-            | H::dynptr_from_mem
-            | H::dynptr_read
-            | H::dynptr_write
-            | H::dynptr_data
-            | H::cgrp_storage_get
-            | H::cgrp_storage_delete
-            | H::get_current_cgroup_id
-            | H::get_current_ancestor_cgroup_id
-            | H::current_task_under_cgroup
-            | H::task_storage_get
-            | H::task_storage_delete
-            | H::trace_printk
-            | H::get_current_task
-            | H::get_current_task_btf
-            | H::get_current_comm
-            | H::probe_read_user
-            | H::probe_read_kernel
-            | H::probe_read_user_str
-            | H::probe_read_kernel_str
-            | H::copy_from_user
-            | H::copy_from_user_task
-            | H::snprintf
-            | H::trace_vprintk
-            | H::perf_event_read_value
-            | H::perf_event_read
-            | H::send_signal
-            | H::send_signal_thread
-            | H::get_task_stack
-            | H::find_vma
-    )
-}
-
-/// Probes and tracing programs have it.
-fn traces(helper: H) -> bool {
-    matches!(
-        helper,
-        H::probe_read
-            | H::probe_read_str
-            | H::perf_event_output
-            | H::get_stackid
-            | H::get_stack
-            | H::get_attach_cookie
-            | H::get_func_ip
-    )
-}
-
-/// Tracing programs on functions have it.
-fn of_tracing(helper: H) -> bool {
-    matches!(
-        helper,
-        H::get_func_arg | H::get_func_ret | H::get_func_arg_cnt | H::seq_printf | H::seq_write | H::d_path
-    )
+/// `tracing_prog_func_proto()`, which LSM and syscall programs fall back on too.
+fn traces(prog_type: u32, attach_type: u32, helper: H) -> bool {
+    let trampoline = match prog_type {
+        BPF_PROG_TYPE_TRACING => matches!(
+            attach_type,
+            BPF_TRACE_FENTRY
+                | BPF_TRACE_FEXIT
+                | BPF_MODIFY_RETURN
+                | BPF_TRACE_FSESSION
+                | BPF_TRACE_FENTRY_MULTI
+                | BPF_TRACE_FEXIT_MULTI
+                | BPF_TRACE_FSESSION_MULTI
+        ),
+        BPF_PROG_TYPE_LSM => attach_type == BPF_LSM_MAC,
+        _ => false,
+    };
+    let raw = attach_type == BPF_TRACE_RAW_TP;
+    match helper {
+        H::seq_printf | H::seq_write | H::seq_printf_btf => attach_type == BPF_TRACE_ITER,
+        H::get_func_arg | H::get_func_arg_cnt => trampoline || raw,
+        H::get_func_ret => trampoline,
+        H::get_attach_cookie => trampoline || prog_type == BPF_PROG_TYPE_TRACING && raw,
+        _ => [sets::BASE, sets::TRACED, sets::TRACING].iter().any(|set| set.contains(&helper)),
+    }
 }
 
 impl Hook<'_> {
-    /// What this type has that others have not.
-    fn adds(&self, helper: H) -> bool {
-        if self.is_probe() {
-            return traces(helper);
-        }
+    fn may_call(&self, helper: H) -> bool {
+        let base = sets::BASE.contains(&helper);
+        let sk_base = base || sets::SK_BASE.contains(&helper);
+        let has = |set: &[H]| set.contains(&helper);
         match self.prog_type {
-            BPF_PROG_TYPE_LSM if matches!(helper, H::get_retval | H::set_retval | H::get_local_storage) => {
-                self.is_lsm_cgroup()
+            _ if self.is_probe() => base || self.probe(helper),
+            BPF_PROG_TYPE_TRACING => traces(self.prog_type, self.attach_type, helper),
+            BPF_PROG_TYPE_LSM => {
+                let cgroup = self.is_lsm_cgroup() && self.cgroup(helper);
+                cgroup || has(sets::LSM) || traces(self.prog_type, self.attach_type, helper)
             }
-            BPF_PROG_TYPE_TRACING | BPF_PROG_TYPE_LSM => traces(helper) || of_tracing(helper),
-            BPF_PROG_TYPE_SOCKET_FILTER => reads_bytes(helper) || common_net(helper),
-            BPF_PROG_TYPE_SCHED_CLS | BPF_PROG_TYPE_SCHED_ACT => {
-                reads_bytes(helper) || changes_packet(helper) || sockets(helper) || common_net(helper)
-            }
+            BPF_PROG_TYPE_SOCKET_FILTER => sk_base || has(sets::SOCKET_FILTER),
+            BPF_PROG_TYPE_SCHED_CLS | BPF_PROG_TYPE_SCHED_ACT => sk_base || has(sets::SCHED_CLS),
+            BPF_PROG_TYPE_XDP => sk_base || has(sets::XDP),
             BPF_PROG_TYPE_CGROUP_SKB => {
-                reads_bytes(helper) || sockets(helper) || common_net(helper) || helper == H::get_local_storage
+                sk_base || has(sets::SOCKET_FILTER) || has(sets::CGROUP_SKB) || self.cgroup(helper)
             }
-            BPF_PROG_TYPE_SOCK_OPS => {
-                sockets(helper)
-                    || common_net(helper)
-                    || matches!(helper, H::sock_map_update | H::sock_hash_update | H::get_local_storage)
+            BPF_PROG_TYPE_SOCK_OPS => sk_base || has(sets::SOCK_OPS) || self.cgroup(helper),
+            BPF_PROG_TYPE_SK_SKB => sk_base || has(sets::SK_SKB),
+            BPF_PROG_TYPE_SK_MSG => sk_base || has(sets::SK_MSG),
+            BPF_PROG_TYPE_FLOW_DISSECTOR => sk_base || helper == H::skb_load_bytes,
+            BPF_PROG_TYPE_SK_LOOKUP => {
+                sk_base || matches!(helper, H::perf_event_output | H::sk_assign | H::sk_release)
             }
-            BPF_PROG_TYPE_LWT_XMIT => reads_bytes(helper) || changes_packet(helper) || common_net(helper),
-            BPF_PROG_TYPE_LWT_IN | BPF_PROG_TYPE_LWT_OUT | BPF_PROG_TYPE_LWT_SEG6LOCAL => {
-                reads_bytes(helper)
-                    || common_net(helper)
-                    || matches!(helper, H::skb_pull_data | H::csum_diff | H::get_hash_recalc)
+            BPF_PROG_TYPE_SK_REUSEPORT => base || has(sets::SK_REUSEPORT),
+            BPF_PROG_TYPE_LWT_OUT => sk_base || has(sets::LWT_OUT),
+            BPF_PROG_TYPE_LWT_IN => sk_base || has(sets::LWT_OUT) || helper == H::lwt_push_encap,
+            BPF_PROG_TYPE_LWT_XMIT => sk_base || has(sets::LWT_OUT) || has(sets::LWT_XMIT),
+            BPF_PROG_TYPE_LWT_SEG6LOCAL => {
+                let out = has(sets::LWT_OUT) && helper != H::skb_pull_data;
+                sk_base || out || has(sets::LWT_SEG6LOCAL)
             }
-            BPF_PROG_TYPE_SK_SKB => {
-                reads_bytes(helper) || common_net(helper) || sockets(helper) || moves_packet(helper)
+            BPF_PROG_TYPE_LIRC_MODE2 => has(sets::LIRC_MODE2),
+            BPF_PROG_TYPE_CGROUP_SOCK_ADDR => {
+                let connects =
+                    matches!(self.attach_type, BPF_CGROUP_INET4_CONNECT | BPF_CGROUP_INET6_CONNECT);
+                let bind = helper == H::bind && connects;
+                sk_base || bind || has(sets::SOCK_ADDR) || self.cgroup(helper)
             }
-            BPF_PROG_TYPE_FLOW_DISSECTOR => helper == H::skb_load_bytes || common_net(helper),
-            BPF_PROG_TYPE_XDP => xdp(helper) || common_net(helper),
-            BPF_PROG_TYPE_SK_REUSEPORT => {
-                reads_bytes(helper) || common_net(helper) || helper == H::sk_select_reuseport
-            }
-            _ if self.is_cgroup() => self.cgroup(helper) || common_net(helper) || sockets(helper),
-            _ => common_net(helper) || sockets(helper),
+            _ if self.is_cgroup() => base || self.cgroup(helper) || self.cgroup_own(helper),
+            // Netfilter and extensions.
+            _ => base,
         }
+    }
+
+    /// What probes, tracepoints and perf events have beside the base.
+    fn probe(&self, helper: H) -> bool {
+        match helper {
+            H::override_return => self.prog_type == BPF_PROG_TYPE_KPROBE,
+            H::perf_prog_read_value | H::read_branch_records => self.prog_type == BPF_PROG_TYPE_PERF_EVENT,
+            H::get_attach_cookie => true,
+            _ => sets::TRACED.contains(&helper),
+        }
+    }
+
+    /// A kprobe or uprobe on many places.
+    fn is_multi(&self) -> bool {
+        self.prog_type == BPF_PROG_TYPE_KPROBE
+            && matches!(
+                self.attach_type,
+                BPF_TRACE_KPROBE_MULTI
+                    | BPF_TRACE_KPROBE_SESSION
+                    | BPF_TRACE_UPROBE_MULTI
+                    | BPF_TRACE_UPROBE_SESSION
+            )
     }
 
     fn is_cgroup(&self) -> bool {
@@ -173,10 +145,31 @@ impl Hook<'_> {
             self.prog_type,
             BPF_PROG_TYPE_CGROUP_SOCK
                 | BPF_PROG_TYPE_CGROUP_DEVICE
-                | BPF_PROG_TYPE_CGROUP_SOCK_ADDR
                 | BPF_PROG_TYPE_CGROUP_SYSCTL
                 | BPF_PROG_TYPE_CGROUP_SOCKOPT
         )
+    }
+
+    /// What one type of cgroup program has and the others have not.
+    fn cgroup_own(&self, helper: H) -> bool {
+        match (self.prog_type, helper) {
+            (BPF_PROG_TYPE_CGROUP_SYSCTL, _) => sets::SYSCTL.contains(&helper),
+            (_, H::perf_event_output) => true,
+            (BPF_PROG_TYPE_CGROUP_SOCK, H::setsockopt | H::getsockopt) => {
+                self.attach_type == BPF_CGROUP_INET_SOCK_CREATE
+            }
+            (BPF_PROG_TYPE_CGROUP_SOCK, _) => matches!(
+                helper,
+                H::get_socket_cookie | H::get_netns_cookie | H::sk_storage_get | H::ktime_get_coarse_ns
+            ),
+            (BPF_PROG_TYPE_CGROUP_SOCKOPT, H::setsockopt | H::getsockopt) => {
+                self.attach_type == BPF_CGROUP_SETSOCKOPT
+            }
+            (BPF_PROG_TYPE_CGROUP_SOCKOPT, _) => {
+                matches!(helper, H::get_netns_cookie | H::sk_storage_get | H::sk_storage_delete | H::tcp_sock)
+            }
+            _ => false,
+        }
     }
 
     /// Hooks whose errno is nobody's business have no result of their own.
@@ -202,87 +195,4 @@ impl Hook<'_> {
             _ => false,
         }
     }
-}
-
-/// Every network type has it.
-fn common_net(helper: H) -> bool {
-    matches!(
-        helper,
-        H::perf_event_output
-            | H::ktime_get_coarse_ns
-            | H::get_socket_cookie
-            | H::get_netns_cookie
-            | H::skc_to_tcp_sock
-            | H::skc_to_tcp6_sock
-            | H::skc_to_tcp_request_sock
-            | H::skc_to_tcp_timewait_sock
-            | H::skc_to_udp6_sock
-    )
-}
-
-fn reads_bytes(helper: H) -> bool {
-    matches!(helper, H::skb_load_bytes | H::skb_load_bytes_relative)
-}
-
-/// Helpers after which pointers into the packet are of no use, of skbs.
-fn moves_packet(helper: H) -> bool {
-    matches!(
-        helper,
-        H::skb_store_bytes | H::skb_pull_data | H::skb_change_head | H::skb_change_tail | H::skb_adjust_room
-    )
-}
-
-fn changes_packet(helper: H) -> bool {
-    let checksums = matches!(
-        helper,
-        H::csum_diff
-            | H::csum_update
-            | H::l3_csum_replace
-            | H::l4_csum_replace
-            | H::get_hash_recalc
-            | H::set_hash_invalid
-            | H::check_mtu
-            | H::fib_lookup
-            | H::skb_vlan_push
-            | H::skb_vlan_pop
-            | H::skb_change_proto
-    );
-    checksums || moves_packet(helper)
-}
-
-fn xdp(helper: H) -> bool {
-    let sockets = matches!(
-        helper,
-        H::sk_lookup_tcp
-            | H::sk_lookup_udp
-            | H::skc_lookup_tcp
-            | H::sk_release
-            | H::check_mtu
-            | H::fib_lookup
-    );
-    let packet = matches!(
-        helper,
-        H::csum_diff
-            | H::xdp_adjust_head
-            | H::xdp_adjust_meta
-            | H::xdp_adjust_tail
-            | H::xdp_load_bytes
-            | H::xdp_store_bytes
-    );
-    sockets || packet
-}
-
-fn sockets(helper: H) -> bool {
-    matches!(
-        helper,
-        H::sk_lookup_tcp
-            | H::sk_lookup_udp
-            | H::skc_lookup_tcp
-            | H::sk_release
-            | H::sk_fullsock
-            | H::tcp_sock
-            | H::get_listener_sock
-            | H::sk_storage_get
-            | H::sk_storage_delete
-    )
 }

@@ -6,11 +6,14 @@
 //! kernel/bpf/cgroup.c, 7.3. Left out: fields that only hold a kernel struct (sockets of sock_ops, sk_lookup), offloaded programs.
 
 mod context;
+mod helper_sets;
 mod helpers;
 mod lsm;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use context::Field;
-pub(crate) use helpers::may_call;
+pub(crate) use helpers::{gpl_only, may_call};
 use sextant_abi::tables::bpf::*;
 
 /// A program type, and what it attaches to.

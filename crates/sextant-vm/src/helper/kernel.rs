@@ -31,6 +31,16 @@ pub(super) fn current_task(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, Trap
     Ok(exec.host.current_task())
 }
 
+/// No group has a net_cls class.
+pub(super) fn cgroup_classid(_: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(0)
+}
+
+/// The CPUs record no branches: there is never one to hand out.
+pub(super) fn branch_snapshot(_: &mut Exec<'_>, args: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(if args[2] == 0 { Errno::ENOENT.ret() } else { Errno::EINVAL.ret() })
+}
+
 /// `tgid << 32 | pid`
 pub(super) fn current_pid_tgid(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
     let task = exec.host.current_task();

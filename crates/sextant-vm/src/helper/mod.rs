@@ -49,6 +49,8 @@ static IMPLEMENTED: &[(HelperId, HelperFn)] = &[
     (HelperId::get_current_task_btf, kernel::current_task),
     (HelperId::get_current_pid_tgid, kernel::current_pid_tgid),
     (HelperId::get_current_comm, kernel::current_comm),
+    (HelperId::get_cgroup_classid, kernel::cgroup_classid),
+    (HelperId::get_branch_snapshot, kernel::branch_snapshot),
     (HelperId::spin_lock, kernel::spin_lock),
     (HelperId::spin_unlock, kernel::spin_unlock),
     (HelperId::kptr_xchg, kernel::kptr_xchg),

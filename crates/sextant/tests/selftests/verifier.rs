@@ -77,6 +77,8 @@ fn verify_foreign(function: &Function) -> Result<Accepted, Rejection> {
         kernel_btf: Some(&vmlinux.btf),
         func_info: &[],
         line_info: &[],
+        gpl: true,
+        has_helper: None,
         state_freq: false,
         strict_alignment: false,
     })
