@@ -86,7 +86,7 @@ pub fn judge(draft: &Draft, world: &World) -> Result<Accepted, Rejection> {
         kind: draft.kind,
         sleepable: draft.kind == ProgKind::Syscall,
         gpl: true,
-        has_helper: None,
+        has_helper: Some(sextant_vm::helper_is_implemented),
         state_freq: draft.state_freq,
         strict_alignment: false,
         nr_cpus: crate::world::CPUS,

@@ -422,7 +422,11 @@ mod tests {
 
     #[test]
     fn names() {
-        let add = |name: &'static str, kind: Kind| said(move |b| drop(b.add(name, kind)));
+        let add = |name: &'static str, kind: Kind| {
+            said(move |b| {
+                b.add(name, kind);
+            })
+        };
         assert_eq!(add("1st", Kind::Typedef(TypeId(1))), refused("Invalid name"));
         assert_eq!(add("", Kind::Typedef(TypeId(1))), refused("Invalid name"));
         assert_eq!(add("a b", Kind::Fwd { union: false }), refused("Invalid name"));
@@ -523,16 +527,33 @@ mod tests {
         assert_eq!(section(8, &[(0, 0)]), refused("Invalid size"));
         assert_eq!(section(8, &[(0, 2)]), refused("Invalid size"), "smaller than its type");
         assert_eq!(section(8, &[(6, 4)]), refused("Invalid offset+size"));
-        let linkage = said(|b| drop(b.add("v", Kind::Var { ty: TypeId(1), linkage: 7 })));
+        let linkage = said(|b| {
+            b.add("v", Kind::Var { ty: TypeId(1), linkage: 7 });
+        });
         assert_eq!(linkage, refused("Linkage not supported"));
     }
 
     #[test]
     fn circles() {
         let circle = "Max chain length or cycle detected";
-        assert_eq!(said(|b| drop(b.add("t", Kind::Typedef(TypeId(3))))), refused(circle));
-        assert_eq!(said(|b| drop(b.add("", Kind::Const(TypeId(3))))), refused(circle));
-        assert_eq!(said(|b| drop(b.add("", Kind::Ptr(TypeId(3))))), refused(circle));
+        assert_eq!(
+            said(|b| {
+                b.add("t", Kind::Typedef(TypeId(3)));
+            }),
+            refused(circle)
+        );
+        assert_eq!(
+            said(|b| {
+                b.add("", Kind::Const(TypeId(3)));
+            }),
+            refused(circle)
+        );
+        assert_eq!(
+            said(|b| {
+                b.add("", Kind::Ptr(TypeId(3)));
+            }),
+            refused(circle)
+        );
         let two = said(|b| {
             b.add("a", Kind::Typedef(TypeId(4)));
             b.add("b", Kind::Typedef(TypeId(3)));

@@ -23,10 +23,9 @@ impl Env<'_> {
             return refuse(Code::HelperDenied, text);
         }
         let known = proto(helper).or_else(|| net::proto(helper));
-        let Some(proto) = known.filter(|_| self.prog.has_helper.is_none_or(|has| has(number as u32))) else {
-            let text = format!("Sextant does not have helper {}#{number}", helper.name());
-            return refuse(Code::Unsupported, text);
-        };
+        let lacking =
+            || refuse(Code::Unsupported, format!("Sextant does not have helper {}#{number}", helper.name()));
+        let Some(proto) = known else { return lacking() };
         if !self.prog.gpl && gpl_only(&self.prog.kind, helper) {
             let text = "cannot call GPL-restricted function from non-GPL compatible program";
             return refuse(Code::Licence, text);
@@ -44,6 +43,10 @@ impl Env<'_> {
         let map = self.helper_map(helper, &proto)?;
         for (i, arg) in proto.args.iter().enumerate() {
             self.helper_arg(i as u8 + 1, *arg, map)?;
+        }
+        // What Linux refuses comes first.
+        if self.prog.has_helper.is_some_and(|has| !has(number as u32)) {
+            return lacking();
         }
         let old = self.st.top().regs;
         let own = self.helper_effect(helper, &old)?;
