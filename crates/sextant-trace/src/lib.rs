@@ -13,6 +13,7 @@ pub mod nearest;
 pub mod report;
 pub mod rtapp;
 pub mod setup;
+mod shown;
 mod swaps;
 pub mod table;
 pub mod text;

@@ -49,6 +49,8 @@ pub struct Report {
     pub long_calls: Vec<LongRow>,
     /// Debug dumps that were asked for: when, ns, and the text.
     pub dumps: Vec<(u64, String)>,
+    /// Variables and maps that were asked for.
+    pub shown: Vec<ShownRow>,
     /// Changes of the scheduler while the machine ran, in order.
     pub swaps: Vec<SwapRow>,
     /// SHA-256 of the event lines, hexadecimal.
@@ -100,6 +102,52 @@ pub struct SourceRow {
     pub column: u32,
     /// The line itself, without indentation.
     pub text: String,
+}
+
+/// A variable or map of the scheduler, after the run.
+#[derive(Clone, Debug)]
+pub struct ShownRow {
+    /// As it was asked for: `VAR` or `map:NAME`.
+    pub name: String,
+    /// What it is.
+    pub what: ShownWhat,
+}
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub enum ShownWhat {
+    /// A variable, or a part of one.
+    Var(ShownValue),
+    /// A map.
+    Map {
+        /// `HASH`, `PERCPU_ARRAY`, …
+        map_type: String,
+        /// Keys with their value; with one for each CPU where it is a map per CPU.
+        elements: Vec<(ShownValue, Vec<ShownValue>)>,
+    },
+    /// Why it could not be read.
+    Failed(String),
+}
+
+/// A value of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShownValue {
+    /// A number.
+    Int(i128),
+    /// A truth value.
+    Bool(bool),
+    /// An enumerator, or the task or cgroup that something belongs to.
+    Name(String),
+    /// An address.
+    Pointer(u64),
+    /// Characters.
+    Text(String),
+    /// Bytes of no known type.
+    Bytes(Vec<u8>),
+    /// Elements.
+    Array(Vec<ShownValue>),
+    /// Fields.
+    Struct(Vec<(String, ShownValue)>),
 }
 
 /// Figures of the time after a scheduler.

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::end::{self, WIDTH, wrap};
 use crate::report::{CpuRow, Report};
-use crate::swaps;
+use crate::{shown, swaps};
 
 /// How to emphasise; plain unless stdout is a terminal and NO_COLOR is unset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +49,7 @@ pub fn render(report: &Report, style: Style) -> String {
     ops(&mut out, report, style);
     end::long_calls(&mut out, &report.long_calls, style);
     out += &swaps::render(report, |text| style.heading(text), |text| style.bad(text));
+    shown::render(&mut out, &report.shown, style);
     events(&mut out, report, style);
     end::render(&mut out, report, style);
     out

@@ -31,6 +31,7 @@ pub mod loaded;
 pub mod ops_table;
 mod print;
 pub mod script;
+mod shown;
 mod types;
 mod user;
 
@@ -41,3 +42,4 @@ pub use load::{OpenOptions, Opened, open};
 
 pub use loaded::{Loaded, LoadedOps, OtherProg};
 pub use print::catching;
+pub use shown::{ShownElement, ShownMap};

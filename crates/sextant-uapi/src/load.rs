@@ -22,6 +22,7 @@ use crate::inspect::{ExternKind, extern_kind};
 use crate::kernel::{Kernel, KernelConfig, ProgType, with_kernel};
 use crate::loaded::{Globals, Loaded, LoadedOps, OtherProg};
 use crate::ops_table::{self, OpsTable};
+use crate::shown::MapTypes;
 use crate::{elf, hook, print, types, user};
 
 /// `UEI_DUMP_DFL_LEN` of the schedulers' headers: room for the exit dump, bytes.
@@ -402,9 +403,10 @@ impl Opened {
         attach(&mut object, &table, &kernel)?;
         let ops = read_ops(&kernel, &table, &btf, &facts)?;
         let other_progs = other_progs(&kernel, &object);
+        let map_types = map_types(&kernel, &object);
         with_kernel(&kernel, || drop(object));
         let (objects, globals) = ((before, vm.mark()), Globals::new(vm.clone(), btf, sections));
-        Ok(Loaded { vm: vm.clone(), ops, other_progs, maps, objects, globals, kernel, warnings })
+        Ok(Loaded { vm: vm.clone(), ops, other_progs, maps, map_types, objects, globals, kernel, warnings })
     }
 
     /// Makes room for the exit dump where a scheduler has a buffer for it (UEI_SET_SIZE), unless that was set.
@@ -573,6 +575,19 @@ fn read_maps(kernel: &Rc<Kernel>, object: &Object, sections: &BTreeMap<TypeId, u
     let of_section = sections.iter().filter_map(|(&ty, &index)| Some((ty, ids.get(index)?.1?))).collect();
     let by_name = ids.into_iter().filter_map(|(name, id)| Some((name, id?))).collect();
     (by_name, of_section)
+}
+
+/// Types of the maps' keys and values, by libbpf's name of the map.
+fn map_types(kernel: &Rc<Kernel>, object: &Object) -> BTreeMap<String, MapTypes> {
+    let types = |map: libbpf_rs::Map| {
+        // SAFETY: the map belongs to a loaded object.
+        let fd = unsafe { libbpf_sys::bpf_map__fd(map.as_libbpf_object().as_ptr()) };
+        let made = kernel.map_at(fd).ok()?;
+        let btf = kernel.btf_by_id(made.btf_id);
+        let (key, value) = (TypeId(made.btf_key_type_id), TypeId(made.btf_value_type_id));
+        Some((map.name().to_string_lossy().into_owned(), MapTypes { btf, key, value }))
+    };
+    object.maps().filter_map(types).collect()
 }
 
 /// Programs beside the ops, in libbpf's order.

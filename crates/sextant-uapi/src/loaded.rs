@@ -8,9 +8,10 @@ use sextant_abi::tables::Op;
 use sextant_bpf::btf::{Btf, TypeId};
 use sextant_vm::{MapId, Mark, ProgId, Vm};
 
-use crate::globals::{self, SetError};
+use crate::globals::{self, SetError, Value};
 use crate::kernel::{Kernel, ProgType};
 use crate::load::render_place;
+use crate::shown::MapTypes;
 
 /// A scheduler in the vm, attached as far as bpf(2) is concerned.
 pub struct Loaded {
@@ -22,6 +23,8 @@ pub struct Loaded {
     pub other_progs: Vec<OtherProg>,
     /// Its maps by libbpf's name.
     pub maps: BTreeMap<String, MapId>,
+    /// Their types.
+    pub(crate) map_types: BTreeMap<String, MapTypes>,
     /// The vm before and after: what came in between is its own.
     pub objects: (Mark, Mark),
     /// Its variables.
@@ -113,6 +116,19 @@ impl Globals {
         let (place, _) = self.find(path)?;
         let bytes = self.bytes(path)?;
         Ok(render_place(&self.btf, globals::Place { bit_offset: place.bit_offset % 8, ..place }, &bytes))
+    }
+
+    /// A variable's value now, as a tree.
+    ///
+    /// # Errors
+    /// As [`Globals::bytes`].
+    pub fn value(&self, path: &str) -> Result<Value, SetError> {
+        let (place, _) = self.find(path)?;
+        let bytes = self.bytes(path)?;
+        Ok(match place.bits {
+            0 => globals::value(&self.btf, place.ty, &bytes),
+            bits => globals::bits_value(&self.btf, place.ty, &bytes, (place.bit_offset % 8) as u32, bits),
+        })
     }
 
     /// A variable's value now, as a number of at most 8 bytes.

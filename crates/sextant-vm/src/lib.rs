@@ -29,7 +29,7 @@ pub use helper::is_implemented as helper_is_implemented;
 pub use host::Host;
 pub use jit::Engine;
 pub use kfunc::is_core_kfunc;
-pub use map::{DroppedKptr, MapId, MapSpec, SpecialField};
+pub use map::{DroppedKptr, Element, ElementKey, MapId, MapSpec, SpecialField};
 pub use region::{Access, DEFAULT_MEMORY, Region, RegionConfig};
 pub use unload::Mark;
 pub use vm::{ArenaPages, INSN_BUDGET, ProgId, Run, Vm, VmConfig};

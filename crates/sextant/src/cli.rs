@@ -134,6 +134,10 @@ pub struct SimArgs {
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
 
+    /// Print a variable (VAR, ARR[3], S.FIELD) or a map (map:NAME) of the scheduler after the run (repeatable)
+    #[arg(long = "show", value_name = "VAR")]
+    pub shows: Vec<String>,
+
     /// Write the kernel's debug dump to FILE: of an error exit, and those of --dump-at; without it they go to stderr
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,

@@ -26,6 +26,7 @@ mod probe;
 mod scheduler;
 mod setup;
 mod shape;
+mod show;
 mod sim;
 mod sink;
 mod size;

@@ -27,6 +27,9 @@ pub fn check(args: &SimArgs, lineup: &Lineup, duration: Option<Ns>) -> Result<()
     if let Some(late) = args.dump_at.iter().find(|at| duration.is_some_and(|end| **at >= end)) {
         return Err(useless(&format!("--dump-at {late:?}"), "the run is over by then"));
     }
+    if let Some(what) = args.shows.first().filter(|_| !lineup.has_object()) {
+        return Err(useless(&format!("--show {what}"), "no scheduler of this run is an object"));
+    }
     let programs = [
         ("--sanitize", args.sanitize),
         ("--unchecked", args.unchecked),

@@ -18,6 +18,7 @@ use sextant_vm::{Engine, ProgId, Vm, VmConfig};
 use crate::cli::{EngineArg, SimArgs};
 use crate::object::{self, How, Object};
 use crate::setup::SetupFile;
+use crate::show;
 use crate::sink::Sink;
 use crate::source;
 use crate::status::{Failure, Status};
@@ -54,14 +55,33 @@ pub struct Load {
 #[derive(Default)]
 pub struct Loads {
     by_number: RefCell<BTreeMap<usize, Rc<Loaded>>>,
+    last: RefCell<Option<Rc<Loaded>>>,
 }
 
 impl Loads {
-    /// Scheduler `number` was loaded.
-    pub fn add(&self, number: usize, load: &Load) {
-        if let Some(loaded) = &load.loaded {
+    /// Scheduler `number` was loaded; None for the fair class.
+    pub fn add(&self, number: usize, load: Option<&Load>) {
+        let loaded = load.and_then(|load| load.loaded.clone());
+        if let Some(loaded) = &loaded {
             self.by_number.borrow_mut().insert(number, loaded.clone());
         }
+        *self.last.borrow_mut() = loaded;
+    }
+
+    /// Takes everything out: it was loaded to be looked at.
+    pub fn take(&self) -> Vec<Rc<Loaded>> {
+        *self.last.borrow_mut() = None;
+        std::mem::take(&mut *self.by_number.borrow_mut()).into_values().collect()
+    }
+
+    /// Every object of the run that is loaded or was.
+    pub fn all(&self) -> Vec<Rc<Loaded>> {
+        self.by_number.borrow().values().cloned().collect()
+    }
+
+    /// The object that was loaded last; None if nothing was, or if what came last is no object.
+    pub fn last(&self) -> Option<Rc<Loaded>> {
+        self.last.borrow().clone()
     }
 
     /// The source line of a place in a program.
@@ -182,7 +202,7 @@ impl Machine {
         workload: &Workload,
         sink: &mut Sink,
     ) -> Result<Machine, Failure> {
-        lineup.try_out(args)?;
+        let tried = lineup.try_out(args)?;
         let vm = Rc::new(vm(args.cpus, engine(args)?, args.sanitize, args.memory.unwrap_or(0))?);
         let interrupt = sink.interrupt();
         vm.set_interrupt(move || interrupt.pressed());
@@ -190,6 +210,7 @@ impl Machine {
         let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
         let (names, loads) = (lineup.names(), lineup.loads());
         let ops = lineup.load(0, args, &vm, true)?.map(|load| load.ops);
+        show::check(args, &loads, &tried)?;
         if let Some(ops) = &ops {
             sim.attach(ops.clone(), sink).map_err(refused)?;
         }

@@ -15,6 +15,7 @@ use sextant_trace::report::{
 use crate::cli::SimArgs;
 use crate::demand::Wanted;
 use crate::scheduler::Machine;
+use crate::show;
 
 /// A run, as far as a report wants to know it.
 pub struct Run<'a> {
@@ -62,6 +63,7 @@ pub fn report(run: &Run<'_>, made: Made, trace_hash: String) -> Report {
         ops: stats.iter().map(|&(op, calls, insns)| OpRow { name: op.name(), calls, insns }).collect(),
         events: if ops.is_some() { ext.events().collect() } else { Vec::new() },
         long_calls: outcome.long_calls.0.iter().map(long_row).collect(),
+        shown: show::shown(args, machine),
         dumps: outcome.dumps.iter().map(|(at, text)| (at.0, text.clone())).collect(),
         swaps: outcome.swaps.iter().map(|swap| swap_row(swap, machine)).collect(),
         trace_hash,

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use sextant_abi::Ns;
 use sextant_sched::ext::check_ops_params;
 use sextant_sim::SwapPlan;
+use sextant_uapi::Loaded;
 use sextant_vm::Vm;
 
 use crate::cli::SimArgs;
@@ -135,9 +136,7 @@ impl Lineup {
     ) -> Result<Option<Load>, Failure> {
         let Some(e) = self.entrants.get(number) else { return Ok(None) };
         let load = e.scheduler.load(args, e.ops.as_deref(), (&e.sets, e.setup.as_ref()), vm, announce)?;
-        if let Some(load) = &load {
-            self.loads.add(number, load);
-        }
+        self.loads.add(number, load.as_ref());
         Ok(load)
     }
 
@@ -158,7 +157,9 @@ impl Lineup {
     }
 
     /// Loads each of those to come into a machine that is thrown away, so that a bad one is known before the run.
-    pub fn try_out(&self, args: &SimArgs) -> Result<(), Failure> {
+    ///
+    /// Gives what was loaded.
+    pub fn try_out(&self, args: &SimArgs) -> Result<Vec<Rc<Loaded>>, Failure> {
         for (number, e) in self.entrants.iter().enumerate().skip(1) {
             let Some(swap) = self.swaps.iter().find(|swap| swap.scheduler == e.name) else { continue };
             let vm = Rc::new(scheduler::vm(
@@ -172,7 +173,7 @@ impl Lineup {
                 return Err(swap.blame(scheduler::refused(error)));
             }
         }
-        Ok(())
+        Ok(self.loads.take())
     }
 
     /// The plan for the machine, whose memory is that of `vm`.

@@ -10,11 +10,13 @@
 //! Types come from the BTF libbpf has fixed up at open (a section's offsets are zero in the file).
 
 mod render;
+mod show;
 mod value;
 
 use sextant_bpf::btf::{Btf, Kind, KindTag, TypeId};
 
 pub use render::{render, render_bits};
+pub use show::{Value, bits_value, value};
 pub use value::{Enumerators, element_count, parse_i128, parse_into, parse_u32};
 
 /// Why a global could not be set or read.

@@ -167,6 +167,14 @@ impl Kernel {
         self.objects.borrow().values().cloned().collect()
     }
 
+    /// Types by their id.
+    pub(crate) fn btf_by_id(&self, id: u32) -> Option<Rc<BtfObject>> {
+        self.all().into_iter().find_map(|o| match o {
+            Object::Btf(btf) if btf.id == id => Some(btf),
+            _ => None,
+        })
+    }
+
     /// Maps by id.
     pub(crate) fn maps(&self) -> Vec<Rc<MapObject>> {
         let all = self.all().into_iter();

@@ -14,6 +14,7 @@
 //! queue_stack_maps,bpf_task_storage,bpf_local_storage,map_in_map,syscall}.c, 7.3.
 
 mod array;
+mod dump;
 mod hash;
 mod ops;
 mod queue;
@@ -30,6 +31,7 @@ use crate::arena::ArenaUse;
 use crate::region::Arena;
 
 pub(crate) use array::Array;
+pub use dump::{Element, ElementKey};
 pub(crate) use hash::Hash;
 pub(crate) use ops::MAP_PTR_SIZE;
 pub(crate) use queue::Queue;

@@ -61,6 +61,12 @@ impl Queue {
         Ok(region.read_vec(self.slot(at), self.value_size as usize))
     }
 
+    /// All values, in the order in which they come out.
+    pub(crate) fn values(&self, region: &Region) -> Vec<Vec<u8>> {
+        let at = |i| if self.stack { self.len - 1 - i } else { i };
+        (0..self.len).map(|i| region.read_vec(self.slot(at(i)), self.value_size as usize)).collect()
+    }
+
     /// Takes out what `peek` shows.
     pub(crate) fn pop(&mut self, region: &Region) -> Result<Vec<u8>, Errno> {
         let value = self.peek(region)?;

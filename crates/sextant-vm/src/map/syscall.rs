@@ -182,7 +182,7 @@ impl Vm {
     }
 
     /// Address of an element's value on a CPU.
-    fn elem_peek(&self, map: &Map, key: &[u8], cpu: u32) -> Option<u64> {
+    pub(super) fn elem_peek(&self, map: &Map, key: &[u8], cpu: u32) -> Option<u64> {
         match &map.kind {
             Kind::Hash(h) => {
                 let hash = h.borrow();
