@@ -96,6 +96,8 @@ pub struct Task {
 pub struct TaskTable {
     slots: Vec<Task>,
     by_pid: BTreeMap<i32, TaskId>,
+    /// Threads that are not their process's first, by tgid, in order of creation.
+    threads: BTreeMap<i32, Vec<TaskId>>,
     by_addr: AddrTable,
 }
 
@@ -149,6 +151,18 @@ impl TaskTable {
         }
         self.slots.push(task);
         id
+    }
+
+    /// A new task is a further thread of a process.
+    pub fn add_thread(&mut self, tgid: i32, id: TaskId) {
+        self.threads.entry(tgid).or_default().push(id);
+    }
+
+    /// The next live thread of a process after one of its tasks, in order of creation.
+    pub fn thread_after(&self, tgid: i32, p: TaskId) -> Option<TaskId> {
+        let threads = self.threads.get(&tgid)?;
+        let from = threads.partition_point(|&t| t <= p);
+        threads[from..].iter().copied().find(|&t| !self[t].dead)
     }
 
     /// The live task with this pid.

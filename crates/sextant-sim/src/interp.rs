@@ -38,6 +38,8 @@ pub(crate) struct Program {
     pub slot: Slot,
     /// When it began; the base of its timers.
     pub started: Ns,
+    /// SIGKILL is pending: it exits when it next has the CPU.
+    pub killed: bool,
     /// Start delay still to be slept.
     pub delay: Ns,
     /// Next instants of timers of its own.
@@ -56,6 +58,7 @@ impl Program {
             doing: Doing::Next,
             slot,
             started,
+            killed: false,
             delay: Ns::ZERO,
             timers: Vec::new(),
             loops: 0,
@@ -68,6 +71,9 @@ impl Program {
 
     /// Advances to the next step of `spec`.
     pub fn next(&mut self, spec: &TaskSpec) -> Step {
+        if self.killed {
+            return Step::Exit;
+        }
         let delay = std::mem::take(&mut self.delay);
         if delay > Ns::ZERO {
             return Step::Do(Action::Sleep(delay));

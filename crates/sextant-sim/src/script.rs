@@ -80,8 +80,13 @@ pub enum Command {
         task: String,
         /// To.
         policy: Policy,
-        /// Nice value or priority.
-        value: i32,
+        /// Nice value or priority; None keeps the nice value.
+        value: Option<i32>,
+    },
+    /// kill(2) with SIGKILL
+    Kill {
+        /// Who.
+        task: String,
     },
 }
 
@@ -202,6 +207,10 @@ impl Simulation {
             Command::Affinity { task, cpus } => {
                 let mask: CpuMaskBits = cpus.iter().copied().collect();
                 self.for_each_task(task, |sim, p| sim.sched.set_cpus_allowed(p, &mask))
+            }
+            Command::Kill { task } => {
+                self.tasks_named(task)?.into_iter().for_each(|p| self.kill(p));
+                Ok(())
             }
             Command::Policy { task, policy, value } => {
                 self.for_each_task(task, |sim, p| sim.sched.sched_setscheduler(p, policy.number(), *value))

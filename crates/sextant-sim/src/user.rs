@@ -5,7 +5,7 @@ use sextant_sched::core::flags::PF_FORKNOEXEC;
 use sextant_sched::{CgroupId, TaskAttr, TaskId};
 
 use crate::interp::{Doing, Program, Step};
-use crate::machine::{Simulation, What};
+use crate::machine::{Simulation, UPTIME, What};
 use crate::workload::{Action, SpecId, TaskSpec, TimerRef};
 
 /// So many steps in a row without computing are a loop.
@@ -186,15 +186,46 @@ impl Simulation {
         }
         if let Some(cpus) = &phase.cpus {
             let mask: CpuMaskBits = cpus.iter().copied().collect();
-            // A workload's masks were checked against the machine, and its tasks may be moved.
-            self.sched.set_cpus_allowed(p, &mask).expect("checked by Simulation::new");
+            // -EINVAL where none of its CPUs is online any more: it keeps what it has.
+            if let Err(errno) = self.sched.set_cpus_allowed(p, &mask) {
+                let comm = self.sched.t(p).comm().get_str(&*self.sched.mem);
+                let why = format!("task \"{comm}\": affinity refused (errno {})", -errno);
+                self.failed_events.push((self.sched.now.since(UPTIME), why));
+            }
         }
     }
 
     fn exit(&mut self, cpu: CpuId) {
         self.sched.charge(self.costs.fork_ns);
         self.live -= 1;
+        let p = self.sched.rqs[cpu.idx()].curr;
+        // The kernel code that keeps it on its CPU comes to its end first.
+        while self.sched.is_migration_disabled(p) {
+            self.sched.migrate_enable(p);
+        }
         self.sched.exit_current(cpu);
+    }
+
+    /// SIGKILL: what the task waits or computes for is over. It wakes if it sleeps, leaves user mode if it runs, and exits when it next
+    /// has the CPU; until then it stays where it is, in a queue or in the scheduler's hands.
+    pub(crate) fn kill(&mut self, p: TaskId) {
+        let prog = self.program(p);
+        if std::mem::replace(&mut prog.killed, true) {
+            return;
+        }
+        let slot = prog.slot;
+        let was = std::mem::replace(&mut prog.doing, Doing::Next);
+        self.queue.cancel(slot);
+        if was == Doing::Suspended {
+            self.suspended -= 1;
+            self.waiters.iter_mut().for_each(|waiters| waiters.retain(|&w| w != p));
+            self.sems.iter_mut().for_each(|sem| sem.waiters.retain(|&w| w != p));
+        }
+        self.sched.charge(self.costs.wakeup_ns);
+        if !self.sched.try_to_wake_up(p, 0) && self.sched.task_current(p) {
+            let cpu = self.sched.task_cpu(p);
+            self.send_ipi(cpu); // kick_process()
+        }
     }
 
     /// The executing CPU makes a task of `spec`.

@@ -90,7 +90,7 @@ fn tasks_change_in_mid_run() {
         (100, Command::Affinity { task: "h-1".into(), cpus: vec![CpuId(1)] }),
         (100, Command::Affinity { task: "other".into(), cpus: vec![CpuId(0)] }),
         (100, Command::Affinity { task: "h-0".into(), cpus: vec![CpuId(0)] }),
-        (500, Command::Policy { task: "h".into(), policy: Policy::Fifo, value: 3 }),
+        (500, Command::Policy { task: "h".into(), policy: Policy::Fifo, value: Some(3) }),
     ]);
     let (sim, out) = simulate(&w, 2);
     assert_eq!(out.failed_events, []);

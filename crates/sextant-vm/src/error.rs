@@ -34,6 +34,7 @@ errnos! {
     ERANGE = 34;
     EDEADLK = 35;
     EOPNOTSUPP = 95;
+    ECANCELED = 125;
     ENOTSUPP = 524;
 }
 

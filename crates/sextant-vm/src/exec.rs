@@ -48,6 +48,8 @@ pub(crate) struct Exec<'a> {
     pub(crate) lock: Option<u64>,
     /// Resilient spin locks held.
     pub(crate) held_res: u32,
+    /// Interrupts are off (`bpf_local_irq_save` and the resilient locks that do so).
+    irqs_off: bool,
     pub(crate) may_goto_left: u32,
     budget: u64,
     /// Arguments that the entry was given.
@@ -68,6 +70,7 @@ impl<'a> Exec<'a> {
         budget: u64,
         host: &'a mut dyn Host,
     ) -> Exec<'a> {
+        let irqs_off = host.irqs_disabled();
         Exec {
             vm,
             region: &vm.region,
@@ -78,6 +81,7 @@ impl<'a> Exec<'a> {
             depth: 0,
             lock: None,
             held_res: 0,
+            irqs_off,
             may_goto_left: MAX_LOOPS,
             budget,
             entry_args: 5,
@@ -85,6 +89,16 @@ impl<'a> Exec<'a> {
             nested: None,
             thrown: None,
         }
+    }
+
+    /// `irqs_disabled()`: around the program, or by it. A `bpf_spin_lock` turns them off too.
+    pub(crate) fn irqs_disabled(&self) -> bool {
+        self.irqs_off || self.lock.is_some()
+    }
+
+    /// Turns interrupts off or on; whether they were off.
+    pub(crate) fn set_irqs_off(&mut self, off: bool) -> bool {
+        std::mem::replace(&mut self.irqs_off, off)
     }
 
     /// Runs from an instruction to the exit of its function.

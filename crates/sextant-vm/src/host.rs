@@ -36,6 +36,19 @@ pub trait Host {
     fn timer_start(&mut self, timer: u64, at_ns: u64, pinned: bool);
     /// Cancels; whether it was armed.
     fn timer_cancel(&mut self, timer: u64) -> bool;
+    /// Whether the kernel has turned interrupts off around the running program (`in_hardirq() || irqs_disabled()`).
+    fn irqs_disabled(&self) -> bool {
+        false
+    }
+    /// `bpf_get_numa_node_id`: the node of the executing CPU.
+    fn numa_node(&self) -> u32 {
+        0
+    }
+    /// `cgroup_id()` of the current task's cgroup, or of its ancestor at a level; 0 where there is none.
+    fn current_cgroup_id(&self, level: Option<i32>) -> u64 {
+        let _ = level;
+        0
+    }
     /// Whether a task lives at this address (its usage count is not zero): storage is made for living tasks only.
     fn task_alive(&self, task: u64) -> bool;
 }

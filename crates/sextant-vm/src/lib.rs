@@ -26,6 +26,7 @@ mod vm;
 
 pub use error::{Errno, Fault, Trap, TrapInfo, TrapKind, Why};
 pub use helper::is_implemented as helper_is_implemented;
+pub use helper::print::Printed;
 pub use host::Host;
 pub use jit::Engine;
 pub use kfunc::is_core_kfunc;

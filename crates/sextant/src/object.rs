@@ -90,6 +90,15 @@ pub fn load(
     let loaded = opened.load(vm.clone(), ksyms);
     refusals(object, &kernel.verdicts())?;
     let loaded = loaded.map_err(|e| failure(object, e))?;
+    let missing = kernel.missing_helpers();
+    if let Some((prog, helper)) = missing.first() {
+        let error = anyhow!(
+            "{}: program {prog} calls {}(), which Linux has and Sextant has not: it can be checked, but not run",
+            object.name,
+            helper.name()
+        );
+        return Err(Failure { status: Status::No, error });
+    }
     for warning in loaded.warnings.iter().filter(|_| announce) {
         tracing::warn!("{}: {warning}", object.name);
     }

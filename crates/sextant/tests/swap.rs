@@ -177,3 +177,33 @@ fn bad_input() {
     let Some(kfunc) = bpf_object("missing_kfunc") else { return };
     refused(&["--swap", &format!("{kfunc}@1s")], 2, &["--swap", "missing_kfunc"]);
 }
+
+/// Tasks are killed in every step of an unregistration and of the load that follows it.
+#[test]
+fn tasks_are_killed_while_schedulers_change() {
+    let n = 60;
+    let events: Vec<String> =
+        (0..n).map(|i| format!("\"at {}us kill h-{i}\"", 100_000 + 2 * i as u64 - 20)).collect();
+    let text = format!(
+        "{{ \"tasks\": {{ \"h\": {{ \"instance\": {n}, \"loop\": -1, \"run\": 700, \"sleep\": 300 }}, \
+         \"stays\": {{ \"instance\": 3, \"run\": 1000 }} }}, \"events\": [{}] }}",
+        events.join(", ")
+    );
+    let workload = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kills.json");
+    std::fs::write(&workload, text).expect("scratch");
+    let workload = workload.to_str().expect("UTF-8");
+    for chain in ["vtime@100ms", "fair@100ms,simple@100ms", "native:fifo@100ms"] {
+        let args = [workload, "--cpus", "3", "--duration", "600ms", "--swap", chain, "--json"];
+        let run = sim(&[&["simple"], &args[..]].concat()).expect(0);
+        assert!(!run.stderr.contains("warning"), "{}", run.stderr);
+        let doc = run.json();
+        let exited = |name: &str| {
+            let tasks = doc["tasks"].as_array().expect("tasks").iter();
+            let of = tasks.filter(|t| t["name"].as_str().expect("a name").split('-').next() == Some(name));
+            of.map(|t| t["exited"].as_bool().expect("exited")).collect::<Vec<_>>()
+        };
+        assert_eq!(exited("h"), vec![true; n], "{chain}");
+        assert_eq!(exited("stays"), vec![false; 3], "{chain}");
+        assert_eq!(doc["exit"]["kind"], "UNREG", "{chain}");
+    }
+}

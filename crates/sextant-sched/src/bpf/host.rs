@@ -91,6 +91,22 @@ impl Host for KernelHost<'_> {
         true
     }
 
+    fn irqs_disabled(&self) -> bool {
+        self.s.ext.ctx.irqs_off()
+    }
+
+    fn numa_node(&self) -> u32 {
+        self.s.topology.node_of(self.s.this_cpu)
+    }
+
+    fn current_cgroup_id(&self, level: Option<i32>) -> u64 {
+        let cgroups = &self.s.cgroups;
+        let own = self.s.tasks[self.s.current()].cgroup;
+        let ancestor = std::iter::successors(Some(own), |&id| cgroups[id].parent)
+            .find(|&id| level.is_none_or(|level| level >= 0 && cgroups[id].level == level as u32));
+        ancestor.map_or(0, |id| self.s.cgroup_id(cgroups[id].cgrp.addr()))
+    }
+
     fn task_alive(&self, task: u64) -> bool {
         self.s.tasks.from_addr(task).is_some_and(|p| !self.s.tasks[p].dead)
     }

@@ -95,6 +95,8 @@ pub struct BpfOps {
     cpumasks: RefCell<BTreeMap<u64, u32>>,
     /// References that programs hold on tasks and cgroups: address to how many. A program gives back no other ones.
     refs: RefCell<BTreeMap<u64, u32>>,
+    /// Those without a reference, until the RCU section ends.
+    dead_cpumasks: RefCell<Vec<u64>>,
     /// Where `bpf_cpumask_any_distribute` goes on.
     distribute_next: Cell<u32>,
     /// Picoseconds of instructions not yet charged as whole nanoseconds.
@@ -131,6 +133,7 @@ impl BpfOps {
             lockup: None,
             cpumasks: RefCell::default(),
             refs: RefCell::default(),
+            dead_cpumasks: RefCell::default(),
             distribute_next: Cell::new(0),
             ps_left: Cell::new(0),
             cmasks: Cell::new(None),
@@ -195,15 +198,25 @@ impl BpfOps {
         true
     }
 
-    /// Gives back one reference on a program's mask; the last one frees it.
-    fn put_cpumask(&self, s: &Sched, addr: u64) {
+    /// Gives back one reference on a program's mask; the last one frees it at the end of the RCU section. False if there was none.
+    fn put_cpumask(&self, addr: u64) -> bool {
         let mut masks = self.cpumasks.borrow_mut();
-        if let Some(refs) = masks.get_mut(&addr) {
-            *refs -= 1;
-            if *refs == 0 {
-                masks.remove(&addr);
-                s.mem.free(ObjKind::Kernel, addr, BpfCpumask::SIZE);
-            }
+        let Some(refs) = masks.get_mut(&addr).filter(|refs| **refs > 0) else { return false };
+        *refs -= 1;
+        if *refs == 0 {
+            self.dead_cpumasks.borrow_mut().push(addr);
+        }
+        true
+    }
+
+    /// No program runs any more: frees the masks that nobody owns (`bpf_mem_cache_free_rcu()`).
+    fn free_dead_cpumasks(&self, s: &Sched) {
+        if self.vm.is_running() || self.dead_cpumasks.borrow().is_empty() {
+            return;
+        }
+        for addr in std::mem::take(&mut *self.dead_cpumasks.borrow_mut()) {
+            self.cpumasks.borrow_mut().remove(&addr);
+            s.mem.free(ObjKind::Kernel, addr, BpfCpumask::SIZE);
         }
     }
 
@@ -214,6 +227,7 @@ impl BpfOps {
         let dead = self.vm.take_dead_timers();
         s.requests.extend(dead.into_iter().map(|timer| Request::TimerCancel(TimerId(timer))));
         self.release_dropped(s);
+        self.dead_cpumasks.borrow_mut().clear();
         for addr in std::mem::take(&mut *self.cpumasks.borrow_mut()).into_keys() {
             s.mem.free(ObjKind::Kernel, addr, BpfCpumask::SIZE);
         }

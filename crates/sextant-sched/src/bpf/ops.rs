@@ -41,6 +41,7 @@ impl BpfOps {
         host.settle(insns);
         pinned.set(&*s.mem, pinned.get(&*s.mem) - 1);
         self.release_dropped(s);
+        self.free_dead_cpumasks(s);
         result.unwrap_or_else(|trap| {
             *self.trapped.borrow_mut() =
                 Some(ProgPlace { prog: trap.id.0, name: trap.prog.clone(), insn: trap.insn });
@@ -56,7 +57,7 @@ impl BpfOps {
             if self.note_released(kptr.addr) {
                 put_object(s, kptr.addr);
             } else {
-                self.put_cpumask(s, kptr.addr);
+                self.put_cpumask(kptr.addr);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::sched::Sched;
 use crate::task::{Class, TaskId};
 
 impl Sched {
-    /// `sched_setaffinity`: CPUs that do not exist are ignored; -EINVAL if none is left or the task may not be moved.
+    /// `sched_setaffinity`: CPUs that do not exist are ignored; -EINVAL if none is left that is active or the task may not be moved.
     pub fn set_cpus_allowed(&mut self, p: TaskId, mask: &CpuMaskBits) -> Result<(), i32> {
         let mask = mask.and(&CpuMaskBits::first_n(self.cfg.nr_cpus));
         let ts = self.tasks[p].ts;
@@ -21,7 +21,11 @@ impl Sched {
         if cpus_mask.load(&*self.mem, self.cfg.nr_cpus) == mask {
             return Ok(());
         }
-        if !mask.iter().any(|cpu| self.cpu_active(cpu)) {
+        let stays = self.is_migration_disabled(p);
+        // Kernel threads, and tasks that may not migrate, can be on a CPU that is on its way offline.
+        let online = stays || ts.flags().get(&*self.mem) & PF_KTHREAD != 0;
+        let valid = |cpu| if online { self.cpu_online(cpu) } else { self.cpu_active(cpu) };
+        if !mask.iter().any(valid) {
             return Err(EINVAL);
         }
         self.do_set_cpus_allowed(p, &mask);

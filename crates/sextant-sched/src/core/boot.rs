@@ -190,6 +190,9 @@ impl Sched {
             refs: 1,
             dead: false,
         });
+        if tgid != pid {
+            self.tasks.add_thread(tgid, p);
+        }
         self.cgroup_fork(p, attr.cgroup.unwrap_or(CgroupId::ROOT));
         p
     }

@@ -116,40 +116,50 @@ impl Sched {
         self.sched_change_end(ctx);
     }
 
-    /// `sched_setscheduler`: policy 0 NORMAL, 3 BATCH, 5 IDLE, 7 EXT with `value` the nice value -20..=19; 1 FIFO, 2 RR with `value` the
-    /// priority 1..=99. Fails with -EINVAL for other values and with ext's -EACCES for a task that a scheduler has
-    /// disallowed.
-    pub fn sched_setscheduler(&mut self, p: TaskId, policy: u32, value: i32) -> Result<(), i32> {
+    /// `sched_setscheduler`: policy 0 NORMAL, 3 BATCH, 5 IDLE, 7 EXT with `value` the nice value -20..=19, or None to keep it; 1 FIFO,
+    /// 2 RR with `value` the priority 1..=99. Fails with -EINVAL for other values and with ext's -EACCES for a task that a
+    /// scheduler has disallowed.
+    pub fn sched_setscheduler(
+        &mut self,
+        p: TaskId,
+        policy: u32,
+        value: impl Into<Option<i32>>,
+    ) -> Result<(), i32> {
         let rt = rt_policy(policy);
         let known = rt || [SCHED_NORMAL, SCHED_BATCH, SCHED_IDLE, SCHED_EXT].contains(&policy);
+        let ts = self.tasks[p].ts;
+        let kept = if rt { 0 } else { prio_to_nice(ts.static_prio().get(&*self.mem)) };
+        let value = value.into().unwrap_or(kept);
         let range = if rt { 1..=99 } else { -20..=19 };
         let fixed = matches!(self.tasks[p].class, Class::Stop | Class::Idle) || self.tasks[p].dead;
         if !known || !range.contains(&value) || fixed {
             return Err(EINVAL);
         }
         self.scx_check_setscheduler(p, policy)?;
-        let ts = self.tasks[p].ts;
-        let prio = if rt { rt_to_prio(value as u32) } else { nice_to_prio(value) };
-        let old_prio = ts.prio().get(&*self.mem);
-        if ts.policy().get(&*self.mem) == policy && old_prio == prio {
+        if self.same_scheduling(p, policy, value) {
             return Ok(());
         }
+        let prio = if rt { rt_to_prio(value as u32) } else { nice_to_prio(value) };
+        let old_prio = ts.prio().get(&*self.mem);
         let next_class = self.setscheduler_class(policy);
         let mut flags = DEQUEUE_SAVE | DEQUEUE_MOVE;
+        if prio == old_prio {
+            flags &= !DEQUEUE_MOVE; // its place in the queue does not change
+        }
         if next_class != self.tasks[p].class {
             flags |= DEQUEUE_CLASS;
         }
         let mut ctx = self.sched_change_begin(p, flags);
         ts.policy().set(&*self.mem, policy);
-        ts.rt_priority().set(&*self.mem, if rt { value as u32 } else { 0 });
-        if rt {
-            ts.prio().set(&*self.mem, prio);
-            ts.normal_prio().set(&*self.mem, prio);
-        } else {
-            self.set_prio(p, prio);
+        if fair_policy(policy) {
+            ts.static_prio().set(&*self.mem, prio);
         }
+        ts.rt_priority().set(&*self.mem, if rt { value as u32 } else { 0 });
+        let normal = if rt { prio } else { ts.static_prio().get(&*self.mem) };
+        ts.normal_prio().set(&*self.mem, normal);
         self.reweight(p);
         self.tasks[p].class = next_class;
+        ts.prio().set(&*self.mem, prio);
         if ctx.queued && old_prio < prio {
             ctx.add_flags(ENQUEUE_HEAD);
         }
@@ -157,6 +167,14 @@ impl Sched {
         let cpu = self.tasks[p].cpu;
         self.balance_callbacks(cpu);
         Ok(())
+    }
+
+    /// Whether the kernel sees nothing to change. A fair policy always changes: its slice (`sched_runtime`) is 0 in the call and never 0 in
+    /// the task.
+    fn same_scheduling(&self, p: TaskId, policy: u32, value: i32) -> bool {
+        let ts = self.tasks[p].ts;
+        let same_rt = !rt_policy(policy) || ts.rt_priority().get(&*self.mem) == value as u32;
+        ts.policy().get(&*self.mem) == policy && !fair_policy(policy) && same_rt
     }
 
     /// `__setscheduler_class`: a policy's class now.

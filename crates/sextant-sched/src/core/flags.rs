@@ -62,6 +62,11 @@ pub const EXIT_DEAD: i32 = 0x10;
 /// EINVAL, as a return value.
 pub const EINVAL: i32 = -22;
 
+/// Whether a policy is fair's or ext's: one with a nice value and a slice (SCHED_IDLE has neither).
+pub const fn fair_policy(policy: u32) -> bool {
+    matches!(policy, SCHED_NORMAL | SCHED_BATCH | SCHED_EXT)
+}
+
 /// Whether a policy is real-time.
 pub const fn rt_policy(policy: u32) -> bool {
     policy == SCHED_FIFO || policy == SCHED_RR

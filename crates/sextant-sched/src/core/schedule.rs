@@ -102,7 +102,9 @@ impl Sched {
         if self.ext.traces_switch
             && let Some(ops) = self.ext.ops.clone()
         {
+            let outer = std::mem::replace(&mut self.ext.ctx.in_switch, true);
             ops.sched_switch(self, !blocked, prev, next);
+            self.ext.ctx.in_switch = outer;
         }
         let mem = &*self.mem;
         let (prev_ts, next_ts) = (self.tasks[prev].ts, self.tasks[next].ts);

@@ -28,6 +28,16 @@ pub(crate) struct OpCtx {
     pub in_select_cpu: bool,
     /// In ops.dump and its kin: where `scx_bpf_dump` may be called.
     pub in_dump: bool,
+    /// In a program on the tracepoint `sched_switch`.
+    pub in_switch: bool,
+}
+
+impl OpCtx {
+    /// Whether the kernel calls the op with interrupts off: under a runqueue's lock, under the task's (`ops.select_cpu`), from the irq_work
+    /// that dumps.
+    pub(crate) fn irqs_off(&self) -> bool {
+        self.locked_rq.is_some() || self.in_select_cpu || self.in_dump || self.in_switch
+    }
 }
 
 impl Sched {

@@ -207,6 +207,7 @@ impl Sched {
     pub fn scx_balance_callback(&mut self, cpu: CpuId) {
         let rq = &mut self.rqs[cpu.idx()].ext;
         rq.kick_sync_pending = false;
+        rq.kicks.sync = Default::default();
         let again = rq.flags.contains(RqFlags::RESCHED_NEXT);
         rq.flags.remove(RqFlags::BAL_CB_PENDING | RqFlags::RESCHED_NEXT);
         self.run_deferred(cpu);

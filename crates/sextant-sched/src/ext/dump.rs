@@ -6,6 +6,7 @@ use sextant_abi::types::*;
 use sextant_abi::{CpuId, CpuMaskBits, ExitInfo, ExitKind};
 
 use super::events::EVENTS;
+use super::exit::MSG_LEN;
 use crate::ops::Op;
 use crate::sched::Sched;
 use crate::task::{Class, TaskId};
@@ -26,12 +27,27 @@ impl DumpBuf {
         let _ = writeln!(self.out, "{text}");
     }
 
-    /// Appends to the current line; complete lines go out.
-    pub fn push(&mut self, text: &str) {
+    /// Room on the current line, bytes with the NUL.
+    pub fn room(&self) -> usize {
+        MSG_LEN - self.line.len()
+    }
+
+    /// Appends to the current line a text that has been cut to its room, of a whole length of `len` bytes. What ends a line, and a line
+    /// that is full, goes out.
+    pub fn push(&mut self, text: &str, len: usize) {
+        let full = len >= self.room();
         self.line.push_str(text);
-        if self.line.ends_with('\n') {
+        if full || self.line.ends_with('\n') {
             self.flush();
         }
+    }
+
+    /// What the kernel says in the dump about a text that cannot be formatted.
+    pub fn push_failed(&mut self, fmt: &str, data: u64, data_len: u32, errno: i32) {
+        let prefix = self.prefix;
+        self.line(format_args!(
+            "{prefix}[!] (\"{fmt}\", {data:016x}, {data_len}) failed to format ({errno})"
+        ));
     }
 
     fn flush(&mut self) {
@@ -194,8 +210,11 @@ impl Sched {
             ("idle_to_kick   ", e.kicks.idle.clone()),
             ("cpus_to_preempt", e.kicks.preempt.clone()),
             ("cpus_to_wait   ", e.kicks.wait.clone()),
+            ("cpus_to_sync   ", e.kicks.sync.clone()),
         ];
         dump_line!(self, "CPU {:<4}: nr_run={nr} flags={flags:#x} cpu_rel={released} ksync={sync}", cpu.0);
+        // Rescue is for sub-schedulers' tasks, of which there are none.
+        dump_line!(self, "          rescue=0 budget=0us rescuing=none[-1]");
         dump_line!(self, "          curr={name} class={class}_sched_class");
         for (label, mask) in masks {
             if !mask.is_empty() {
@@ -297,9 +316,9 @@ mod tests {
     #[test]
     fn op_output_is_prefixed_by_line() {
         let mut d = DumpBuf { out: "head\n".into(), prefix: "  ", first: true, line: String::new() };
-        d.push("a");
-        d.push("b\nc\n");
-        d.push("d");
+        d.push("a", 1);
+        d.push("b\nc\n", 4);
+        d.push("d", 1);
         d.flush();
         assert_eq!(d.out, "head\n\n  ab\n  c\n  d\n");
     }

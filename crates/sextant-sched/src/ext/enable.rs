@@ -51,6 +51,9 @@ pub enum EnableError {
     /// E2BIG
     #[error("ops.dispatch_max_batch {0} is more than 2147483647")]
     MaxBatch(u32),
+    /// ENOMEM
+    #[error("ops.{0} {1} needs more memory than the kernel can allocate (at most {2})")]
+    NoMemory(&'static str, u32, u32),
     /// A program that was to run first did not do as it should.
     #[error("{0}")]
     Setup(String),
@@ -69,6 +72,7 @@ impl EnableError {
             EnableError::NoParent(_) => 19,
             EnableError::Sub(_) => 95,
             EnableError::Timeout(_) | EnableError::MaxBatch(_) => 7,
+            EnableError::NoMemory(..) => 12,
         }
     }
 }
@@ -87,6 +91,23 @@ pub fn check_ops_params(p: &OpsParams, hz: u64) -> Result<(), EnableError> {
     }
     if msecs_to_jiffies(p.timeout_ms, hz) > max_timeout(hz) {
         return Err(EnableError::Timeout(p.timeout_ms));
+    }
+    Ok(())
+}
+
+/// The largest `dispatch_max_batch` that `__alloc_percpu()` has room for: entries of 48 bytes behind the 432 of `struct scx_sched_pcpu`
+/// in 32 KiB.
+const MAX_BATCH: u32 = (32768 - 432) / 48;
+/// The largest dump that the emulated machine has memory for, bytes.
+const MAX_DUMP: u32 = 1 << 30;
+
+/// What `scx_alloc_and_add_sched()` cannot allocate.
+fn check_memory(p: &OpsParams) -> Result<(), EnableError> {
+    if p.exit_dump_len > MAX_DUMP {
+        return Err(EnableError::NoMemory("exit_dump_len", p.exit_dump_len, MAX_DUMP));
+    }
+    if p.dispatch_max_batch > MAX_BATCH {
+        return Err(EnableError::NoMemory("dispatch_max_batch", p.dispatch_max_batch, MAX_BATCH));
     }
     Ok(())
 }
@@ -123,6 +144,7 @@ impl Sched {
             return Err(EnableError::Busy);
         }
         ops.reg(self)?;
+        check_memory(&params)?;
         self.alloc_sched(ops, &params);
         self.begin_enable(params);
         Ok(())

@@ -7,6 +7,21 @@ use sextant_abi::exit::{ExitInfo, ExitKind, ExitOrigin};
 use crate::event::Event;
 use crate::sched::{Request, Sched, Work};
 
+/// Bytes of an exit's message and of a line of the dump, with the NUL (SCX_EXIT_MSG_LEN).
+pub(super) const MSG_LEN: usize = 1024;
+
+/// A text as `vscnprintf` puts it into that many bytes.
+pub(super) fn cut(mut text: String) -> String {
+    if text.len() >= MSG_LEN {
+        let mut end = MSG_LEN - 1;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    text
+}
+
 impl Sched {
     /// `scx_exit`: claims the exit of the current scheduler; false if it has exited already or there is none.
     pub(crate) fn scx_exit(&mut self, kind: ExitKind, code: i64, exit_cpu: i32, msg: String) -> bool {
@@ -15,7 +30,7 @@ impl Sched {
         }
         self.ext.exit_kind = kind;
         self.ext.aborting = true;
-        let mut info = ExitInfo::new(kind, code).with_msg(msg);
+        let mut info = ExitInfo::new(kind, code).with_msg(cut(msg));
         info.exit_cpu = exit_cpu;
         info.flags = self.ext.exit_flags;
         info.origin = self.exit_origin(kind);

@@ -92,7 +92,11 @@ impl Sched {
             self.set_task_slice(curr, 0);
         }
         self.resched_curr(cpu);
-        wait && class == Class::Ext
+        let wait = wait && class == Class::Ext;
+        if wait {
+            self.rqs[this.idx()].ext.kicks.sync.set(cpu);
+        }
+        wait
     }
 }
 

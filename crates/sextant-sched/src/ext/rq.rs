@@ -70,6 +70,8 @@ pub(crate) struct Kicks {
     pub idle: CpuMaskBits,
     pub preempt: CpuMaskBits,
     pub wait: CpuMaskBits,
+    /// Sent with SCX_KICK_WAIT; the next pick here waits for them.
+    pub sync: CpuMaskBits,
 }
 
 /// `struct scx_rq`.

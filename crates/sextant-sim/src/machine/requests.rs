@@ -40,7 +40,7 @@ impl Simulation {
         irq_work
     }
 
-    fn send_ipi(&mut self, cpu: CpuId) {
+    pub(crate) fn send_ipi(&mut self, cpu: CpuId) {
         let slot = self.cpus[cpu.idx()].ipi;
         let at = self.sched.now + Ns(self.costs.ipi_ns);
         if self.queue.armed(slot).is_none_or(|armed| armed > at) {

@@ -22,7 +22,7 @@ use crate::lenient::{Member, Node, Pos, Value};
 
 /// What a command looks like, for messages.
 const COMMANDS: &str = "cpu N offline|online, cgroup create|set PATH SETTINGS, cgroup remove PATH, move TASK PATH, nice TASK N, \
-                        affinity TASK CPUS, policy TASK POLICY [PRIORITY]";
+                        affinity TASK CPUS, policy TASK POLICY [PRIORITY], kill TASK";
 const SETTINGS: &str = "weight N, idle 0|1, max QUOTA|max [PERIOD], burst N (times in us)";
 /// `cpu.max`'s period, us.
 const PERIOD_US: u64 = 100_000;
@@ -101,6 +101,7 @@ impl Context {
                 let (policy, value) = policy(name, rest.first().copied())?;
                 Command::Policy { task: task.to_string(), policy, value }
             }
+            ["kill", task] => Command::Kill { task: task.to_string() },
             _ => return Err(format!("expected a time and one of: {COMMANDS}")),
         })
     }
@@ -168,11 +169,15 @@ fn cpu_list(text: &str, nr_cpus: u32) -> Result<Vec<CpuId>, String> {
     if cpus.is_empty() { Err(format!("\"{text}\" names no CPU")) } else { Ok(cpus) }
 }
 
-fn policy(name: &str, value: Option<&str>) -> Result<(Policy, i32), String> {
+/// A policy that is not real-time keeps the task's nice value when none is given, as sched_setscheduler(2) does.
+fn policy(name: &str, value: Option<&str>) -> Result<(Policy, Option<i32>), String> {
     let policy = policy_name(name)?;
     let (low, high, default) = priority_range(policy);
-    let value = value.map_or(Ok(i64::from(default)), |v| number(v, low, high))?;
-    Ok((policy, value as i32))
+    let value = match value {
+        Some(value) => Some(number(value, low, high)? as i32),
+        None => policy.is_rt().then_some(default),
+    };
+    Ok((policy, value))
 }
 
 fn settings(words: &[&str]) -> Result<Vec<CgroupSetting>, String> {
@@ -218,7 +223,8 @@ impl Context {
             let (Command::Move { task, .. }
             | Command::Nice { task, .. }
             | Command::Affinity { task, .. }
-            | Command::Policy { task, .. }) = &e.command
+            | Command::Policy { task, .. }
+            | Command::Kill { task }) = &e.command
             else {
                 continue;
             };

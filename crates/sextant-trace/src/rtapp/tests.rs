@@ -269,7 +269,7 @@ fn cgroups_and_events_are_read() {
             event(1_500_000_000, Command::Move { task: "hog-1".into(), cgroup: "/d".into() }),
             event(2_000_000, Command::Nice { task: hog(), nice: -3 }),
             event(3_000, Command::Affinity { task: hog(), cpus: [0, 1, 3].map(CpuId).to_vec() }),
-            event(4, Command::Policy { task: "p".into(), policy: Policy::Fifo, value: 10 }),
+            event(4, Command::Policy { task: "p".into(), policy: Policy::Fifo, value: Some(10) }),
             event(5_000_000_000, Command::Cpu { cpu: CpuId(3), online: false }),
             event(6_000_000_000, Command::Cpu { cpu: CpuId(3), online: true }),
             event(9_000_000_000, Command::CgroupRemove("/d".into())),

@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::rc::Rc;
 
-use sextant_abi::tables::kconfig;
+use sextant_abi::tables::{HelperId, kconfig};
 use sextant_bpf::btf::Btf;
 use sextant_bpf::vmlinux::Vmlinux;
 use sextant_vm::{ProgId, Vm};
@@ -83,6 +83,8 @@ pub struct Kernel {
     /// Kernel variables that programs may refer to: name, address in BPF-visible memory.
     ksyms: OnceCell<Vec<(String, u64)>>,
     refusals: RefCell<Vec<ProgRefusal>>,
+    /// Calls of helpers that the vm does not have.
+    missing_helpers: RefCell<Vec<(String, HelperId)>>,
     verifying: Cell<bool>,
     logging: Cell<bool>,
     verdicts: RefCell<Vec<Verdict>>,
@@ -135,6 +137,7 @@ impl Kernel {
             vm: OnceCell::new(),
             ksyms: OnceCell::new(),
             refusals: RefCell::default(),
+            missing_helpers: RefCell::default(),
             verifying: Cell::new(false),
             logging: Cell::new(false),
             verdicts: RefCell::default(),

@@ -7,9 +7,10 @@
 use std::rc::Rc;
 
 use sextant_abi::ProgramImage;
+use sextant_abi::tables::HelperId;
 use sextant_bpf::btf::TypeId;
 use sextant_bpf::insn;
-use sextant_vm::MapId;
+use sextant_vm::{MapId, helper_is_implemented};
 
 use super::host::NoScheduler;
 use super::objects::Object;
@@ -112,6 +113,9 @@ impl Kernel {
             self.check_arena_arg(attach_btf_id, expected_attach_type, &resolved.maps)?;
         }
         self.verify(a, &mut resolved.image, a.u32(f::PROG_FLAGS) & SLEEPABLE != 0)?;
+        if prog_type.runs() {
+            self.note_missing_helpers(&resolved.image);
+        }
         let in_vm = match prog_type.runs() {
             true => Some(self.vm()?.prog_add(resolved.image.clone())),
             false => None,
@@ -130,6 +134,24 @@ impl Kernel {
             in_vm,
             maps: resolved.maps.into(),
         })
+    }
+
+    /// Remembers calls of helpers that the vm does not have: the program can be judged, but not run.
+    fn note_missing_helpers(&self, image: &ProgramImage) {
+        let live =
+            image.insns.iter().enumerate().filter(|(i, _)| !image.dead.get(*i).is_some_and(|dead| *dead));
+        let helper_call = |insn: &insn::Insn| insn.code == insn::BPF_JMP | insn::BPF_CALL && insn.src == 0;
+        for (_, insn) in live.filter(|(_, insn)| helper_call(insn)) {
+            let number = insn.imm as u32;
+            if let Some(helper) = HelperId::from_number(number).filter(|_| !helper_is_implemented(number)) {
+                self.missing_helpers.borrow_mut().push((image.name.clone(), helper));
+            }
+        }
+    }
+
+    /// Programs that are loaded and cannot run, and the helper that each needs and Sextant does not have.
+    pub fn missing_helpers(&self) -> Vec<(String, HelperId)> {
+        self.missing_helpers.borrow().clone()
     }
 
     fn check_attach(&self, ty: ProgType, attach: u32, member: u32, sleepable: bool) -> Result<(), Refusal> {

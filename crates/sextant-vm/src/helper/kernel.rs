@@ -22,9 +22,71 @@ pub(super) fn cpu(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
     Ok(exec.host.cpu().into())
 }
 
-/// One node until topologies come.
-pub(super) fn numa_node(_: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+pub(super) fn numa_node(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(exec.host.numa_node().into())
+}
+
+/// The current task's owner, `gid << 32 | uid`, from its credentials.
+pub(super) fn current_uid_gid(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    let task = exec.host.current_task();
+    Ok(if task == 0 { Errno::EINVAL.ret() } else { 0 }) // every emulated task is root's
+}
+
+pub(super) fn current_cgroup_id(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(exec.host.current_cgroup_id(None))
+}
+
+pub(super) fn current_ancestor_cgroup_id(
+    exec: &mut Exec<'_>,
+    [level, ..]: [u64; 5],
+) -> Result<u64, TrapKind> {
+    Ok(exec.host.current_cgroup_id(Some(level as i32)))
+}
+
+/// No class is set by anybody (net_cls).
+pub(super) fn zero(_: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
     Ok(0)
+}
+
+/// `bpf_get_ns_current_pid_tgid(dev, ino, nsdata, size)`: -EINVAL for a namespace that is not the task's. Programs learn
+/// device and inode from /proc, which the emulated machine does not have.
+pub(super) fn ns_pid_tgid(exec: &mut Exec<'_>, [_, _, data, size, _]: [u64; 5]) -> Result<u64, TrapKind> {
+    let size = size as u32;
+    exec.region.check(data, size.into(), Access::Write)?;
+    exec.region.bpf_write(data, &vec![0; size as usize])?;
+    Ok(Errno::EINVAL.ret())
+}
+
+/// BPF_F_USER_STACK, BPF_F_USER_BUILD_ID, and the frames to skip.
+const F_USER_STACK: u64 = 1 << 8;
+const F_USER_BUILD_ID: u64 = 1 << 11;
+const F_SKIP_FIELD_MASK: u64 = 0xff;
+/// `sizeof(struct bpf_stack_build_id)`
+const BUILD_ID_SIZE: u32 = 32;
+
+/// `bpf_get_task_stack(task, buf, size, flags)`: the stack of an emulated task is empty, so every frame is skipped: -EFAULT, as for a task
+/// without a user stack; -EINVAL for unknown flags and for a size that is no number of entries. The buffer is cleared.
+pub(super) fn task_stack(exec: &mut Exec<'_>, [_, buf, size, flags, _]: [u64; 5]) -> Result<u64, TrapKind> {
+    let size = size as u32;
+    exec.region.check(buf, size.into(), Access::Write)?;
+    exec.region.bpf_write(buf, &vec![0; size as usize])?;
+    let (user, build_id) = (flags & F_USER_STACK != 0, flags & F_USER_BUILD_ID != 0);
+    let known = flags & !(F_SKIP_FIELD_MASK | F_USER_STACK | F_USER_BUILD_ID) == 0;
+    let entry = if build_id && user { BUILD_ID_SIZE } else { 8 };
+    if !known || build_id && !user || !size.is_multiple_of(entry) {
+        return Ok(Errno::EINVAL.ret());
+    }
+    Ok(Errno::EFAULT.ret())
+}
+
+/// `bpf_get_branch_snapshot(entries, size, flags)`: the emulated CPU records no branches.
+pub(super) fn branch_snapshot(_: &mut Exec<'_>, [_, _, flags, ..]: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(if flags != 0 { Errno::EINVAL.ret() } else { Errno::ENOENT.ret() })
+}
+
+/// `bpf_find_vma(task, addr, callback, ctx, flags)`: emulated tasks map nothing.
+pub(super) fn find_vma(_: &mut Exec<'_>, [_, _, _, _, flags]: [u64; 5]) -> Result<u64, TrapKind> {
+    Ok(if flags != 0 { Errno::EINVAL.ret() } else { Errno::ENOENT.ret() })
 }
 
 pub(super) fn current_task(exec: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {

@@ -9,10 +9,11 @@ pub(crate) mod dynptr;
 mod kernel;
 mod map;
 mod perf;
-mod print;
+pub mod print;
 mod probe;
 mod ringbuf;
 mod storage;
+mod strto;
 mod timer;
 
 use sextant_abi::tables::HelperId;
@@ -57,6 +58,18 @@ static IMPLEMENTED: &[(HelperId, HelperFn)] = &[
     (HelperId::per_cpu_ptr, kernel::per_cpu_ptr),
     (HelperId::this_cpu_ptr, kernel::this_cpu_ptr),
     (HelperId::strncmp, kernel::strncmp),
+    (HelperId::strtol, strto::strtol),
+    (HelperId::strtoul, strto::strtoul),
+    (HelperId::get_current_uid_gid, kernel::current_uid_gid),
+    (HelperId::get_ns_current_pid_tgid, kernel::ns_pid_tgid),
+    (HelperId::get_current_cgroup_id, kernel::current_cgroup_id),
+    (HelperId::get_current_ancestor_cgroup_id, kernel::current_ancestor_cgroup_id),
+    (HelperId::get_cgroup_classid, kernel::zero),
+    (HelperId::get_task_stack, kernel::task_stack),
+    (HelperId::get_branch_snapshot, kernel::branch_snapshot),
+    (HelperId::find_vma, kernel::find_vma),
+    (HelperId::copy_from_user, probe::no_user),
+    (HelperId::copy_from_user_task, probe::copy_from_user_task),
     (HelperId::probe_read, probe::read),
     (HelperId::probe_read_kernel, probe::read),
     (HelperId::probe_read_str, probe::read_str),

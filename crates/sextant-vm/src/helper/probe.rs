@@ -35,6 +35,18 @@ pub(super) fn read_str(exec: &mut Exec<'_>, [dst, size, src, ..]: [u64; 5]) -> R
     Ok(text.len() as u64)
 }
 
+/// `bpf_copy_from_user_task(dst, size, user_ptr, task, flags)`
+pub(super) fn copy_from_user_task(
+    exec: &mut Exec<'_>,
+    args @ [_, size, _, _, flags]: [u64; 5],
+) -> Result<u64, TrapKind> {
+    match (flags, size as u32) {
+        (0, 0) => Ok(0),
+        (0, _) => no_user(exec, args),
+        _ => Ok(Errno::EINVAL.ret()),
+    }
+}
+
 /// There is no user memory.
 pub(super) fn no_user(exec: &mut Exec<'_>, [dst, size, ..]: [u64; 5]) -> Result<u64, TrapKind> {
     exec.region.check(dst, (size as u32).into(), Access::Write)?;

@@ -45,14 +45,19 @@ pub(super) fn start(exec: &mut Exec<'_>, [timer, nsecs, flags, ..]: [u64; 5]) ->
     Ok(0)
 }
 
-/// 1 when it was armed; -EDEADLK from its own callback.
+/// 1 when it was armed, 0 when not. Afterwards it has no callback, so that a start needs a new one. -EOPNOTSUPP with interrupts off,
+/// where nobody can wait for a callback; -EDEADLK from its own callback.
 pub(super) fn cancel(exec: &mut Exec<'_>, [timer, ..]: [u64; 5]) -> Result<u64, TrapKind> {
-    if exec.vm.firing.get() == Some(timer) {
-        return Ok(Errno::EDEADLK.ret());
+    if exec.irqs_disabled() {
+        return Ok(Errno::EOPNOTSUPP.ret());
     }
     let armed = match exec.vm.timers.borrow_mut().get_mut(&timer) {
-        Some(state) => std::mem::take(&mut state.armed),
         None => return Ok(Errno::EINVAL.ret()),
+        Some(_) if exec.vm.firing.get() == Some(timer) => return Ok(Errno::EDEADLK.ret()),
+        Some(state) => {
+            state.callback = None;
+            std::mem::take(&mut state.armed)
+        }
     };
     exec.host.timer_cancel(timer);
     Ok(armed.into())

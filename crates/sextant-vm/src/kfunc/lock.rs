@@ -1,8 +1,6 @@
 //! Resilient spin locks and interrupt flags. One program runs at a time, so a lock is contended only by the programs below
 //! it on the stack: that is the AA deadlock, which the kernel detects too.
 
-use sextant_abi::Mem;
-
 use crate::error::TrapKind;
 use crate::exec::Exec;
 use crate::{Access, Errno};
@@ -38,23 +36,27 @@ pub(super) fn res_lock_irqsave(exec: &mut Exec<'_>, args: [u64; 5]) -> Ret {
     exec.region.check(args[1], 8, Access::Write)?;
     let r0 = res_lock(exec, args)?;
     if r0 == 0 {
-        exec.region.store(args[1], 8, IRQS_ON);
+        irq_save(exec, [args[1], 0, 0, 0, 0])?;
     }
     Ok(r0)
 }
 
 pub(super) fn res_unlock_irqrestore(exec: &mut Exec<'_>, args: [u64; 5]) -> Ret {
     exec.region.check(args[1], 8, Access::Read)?;
-    res_unlock(exec, args)
+    res_unlock(exec, args)?;
+    irq_restore(exec, [args[1], 0, 0, 0, 0])
 }
 
 pub(super) fn irq_save(exec: &mut Exec<'_>, [flags, ..]: [u64; 5]) -> Ret {
-    exec.region.bpf_store(flags, 8, IRQS_ON)?;
+    let were_on = if exec.irqs_disabled() { 0 } else { IRQS_ON };
+    exec.region.bpf_store(flags, 8, were_on)?;
+    exec.set_irqs_off(true);
     Ok(0)
 }
 
 pub(super) fn irq_restore(exec: &mut Exec<'_>, [flags, ..]: [u64; 5]) -> Ret {
-    exec.region.check(flags, 8, Access::Read)?;
+    let saved = exec.region.bpf_load(flags, 8)?;
+    exec.set_irqs_off(saved & IRQS_ON == 0);
     Ok(0)
 }
 

@@ -8,19 +8,21 @@ use crate::{Access, Errno};
 
 type Ret = Result<u64, TrapKind>;
 
-/// 1 when it was armed, 0 when not, -1 from its own callback.
+/// 1 when it was armed, 0 when not, -1 from its own callback; with interrupts off -ECANCELED: it is cancelled as soon as they are on.
+/// The callback stays set.
 pub(super) fn cancel_async(exec: &mut Exec<'_>, [timer, ..]: [u64; 5]) -> Ret {
-    if exec.vm.firing.get() == Some(timer) {
-        return Ok(-1i64 as u64);
-    }
+    let own = exec.vm.firing.get() == Some(timer);
+    let deferred = exec.irqs_disabled();
     let armed = match exec.vm.timers.borrow_mut().get_mut(&timer) {
-        Some(state) => std::mem::take(&mut state.armed),
         None => return Ok(Errno::EINVAL.ret()),
+        Some(_) if own && !deferred => return Ok(-1i64 as u64),
+        Some(_) if own => return Ok(Errno::ECANCELED.ret()),
+        Some(state) => std::mem::take(&mut state.armed),
     };
     if armed {
         exec.host.timer_cancel(timer);
     }
-    Ok(armed.into())
+    Ok(if deferred { Errno::ECANCELED.ret() } else { armed.into() })
 }
 
 pub(super) fn wq_init(exec: &mut Exec<'_>, [wq, map, flags, ..]: [u64; 5]) -> Ret {

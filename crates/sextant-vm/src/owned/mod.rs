@@ -20,6 +20,9 @@ use crate::map::DroppedKptr;
 use crate::{Errno, Vm};
 pub(crate) use tree::Tree;
 
+/// What `bpf_mem_alloc()` can give in one piece, bytes.
+const MAX_UNIT: u32 = 4096;
+
 /// Live objects and what links them.
 #[derive(Default)]
 pub(crate) struct Owned {
@@ -90,8 +93,16 @@ impl Owned {
 }
 
 impl Vm {
-    /// `bpf_obj_new`: a zeroed object with one reference. ENOMEM.
+    /// `bpf_obj_new`: a zeroed object with one reference. ENOMEM, also for a type without bytes and for one of more than the
+    /// allocator's largest unit less its link (`bpf_mem_alloc()`).
     pub(crate) fn obj_new(&self, ty: &Rc<LocalType>) -> Result<u64, Errno> {
+        if ty.size == 0 || ty.size > MAX_UNIT - 8 {
+            return Err(Errno::ENOMEM);
+        }
+        self.new_object(ty)
+    }
+
+    fn new_object(&self, ty: &Rc<LocalType>) -> Result<u64, Errno> {
         let addr = self.region.heap_alloc(ty.size)?;
         self.owned.borrow_mut().objects.insert(addr, Object { ty: ty.clone(), refs: 1 });
         Ok(addr)
@@ -99,9 +110,12 @@ impl Vm {
 
     /// `bpf_percpu_obj_new`: zeroed copies for every CPU, one object. ENOMEM.
     pub(crate) fn percpu_obj_new(&self, ty: &LocalType) -> Result<u64, Errno> {
+        if ty.size == 0 {
+            return Err(Errno::ENOMEM);
+        }
         let stride = ty.size.next_multiple_of(8);
         let all = Rc::new(LocalType { size: stride * self.cfg.nr_cpus, fields: Vec::new() });
-        let addr = self.obj_new(&all)?;
+        let addr = self.new_object(&all)?;
         self.percpu.borrow_mut().insert(addr, stride.into());
         Ok(addr)
     }

@@ -56,15 +56,18 @@ fn create(c: &mut Call<'_>) -> Ret {
 fn acquire(c: &mut Call<'_>) -> Ret {
     c.own_cpumask(0)?;
     if let Some(refs) = c.ops.cpumasks.borrow_mut().get_mut(&c.args[0]) {
-        *refs += 1;
+        // A count of 0 stays there, as refcount_t does.
+        *refs = refs.saturating_add(u32::from(*refs > 0));
     }
     Ok(c.args[0])
 }
 
 fn release(c: &mut Call<'_>) -> Ret {
     c.own_cpumask(0)?;
-    c.ops.put_cpumask(c.s, c.args[0]);
-    Ok(0)
+    match c.ops.put_cpumask(c.args[0]) {
+        true => Ok(0),
+        false => Err(c.bad(0, "is released, but nobody holds it")),
+    }
 }
 
 fn ask(c: &mut Call<'_>, f: impl Fn(&Call<'_>, Cpumask) -> u64) -> Ret {

@@ -107,7 +107,7 @@ fn task_after(s: &Sched, p: TaskId, flags: u32) -> Option<TaskId> {
     let tgid = id_of(p).1;
     let later = |from: TaskId| s.tasks.iter().skip(from.0 as usize + 1).filter(|t| !t.dead).map(|t| t.id);
     if flags != ALL_PROCS {
-        let thread = if tgid == 0 { None } else { later(p).find(|&t| id_of(t).1 == tgid) };
+        let thread = if tgid == 0 { None } else { s.tasks.thread_after(tgid, p) };
         if thread.is_some() || flags == PROC_THREADS {
             return thread;
         }

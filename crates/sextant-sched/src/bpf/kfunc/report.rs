@@ -30,9 +30,15 @@ fn message(c: &Call<'_>, i: usize) -> String {
     }
 }
 
-/// A text that cannot be formatted is left out: the scheduler's exit is claimed by the time it dumps, so nobody hears of the error.
 fn dump(c: &mut Call<'_>) -> Ret {
-    let text = c.vm.bprintf(c.u64(0), c.u64(1), c.u32(2)).unwrap_or_default();
-    c.s.kf_scx_bpf_dump(&text);
+    let Some(room) = c.s.kf_scx_bpf_dump_room() else { return Ok(0) };
+    match c.vm.bprintf_cut(c.u64(0), c.u64(1), c.u32(2), room - 1) {
+        Ok(printed) => c.s.kf_scx_bpf_dump(&printed.text, printed.len),
+        Err(errno) => {
+            let fmt = c.vm.region().read_cstr(c.u64(0), 1023).unwrap_or_default();
+            let (data, len) = (c.u64(1), c.u32(2));
+            c.s.kf_scx_bpf_dump_failed(&String::from_utf8_lossy(&fmt), data, len, -errno.0);
+        }
+    }
     Ok(0)
 }

@@ -214,6 +214,32 @@ fn a_starved_watchdog_is_an_exit_too() {
     assert_eq!((kind, msg.as_str()), (ExitKind::ErrorStall, "watchdog failed to check in for 0.200s"));
 }
 
+/// `vscnprintf` into 1024 bytes.
+#[test]
+fn a_long_message_is_cut() {
+    let mut m = Machine::with(1, Probe::queueing());
+    m.s.kf_scx_bpf_error("é".repeat(2000));
+    m.settle();
+    let info = m.s.ext.exit_info().unwrap();
+    assert_eq!((info.msg.len(), info.msg.chars().next_back()), (1022, Some('é')));
+}
+
+/// What `scx_alloc_and_add_sched()` cannot allocate: -ENOMEM, and nothing is attached.
+#[test]
+fn a_table_that_is_too_large_is_not_attached() {
+    let attach = |batch: u32, dump: u32| {
+        let mut probe = Probe::queueing();
+        (probe.params.dispatch_max_batch, probe.params.exit_dump_len) = (batch, dump);
+        let mut m = Machine::new(1);
+        let result = m.s.scx_enable(std::rc::Rc::new(probe)).map_err(|e| e.errno());
+        assert_eq!(m.s.ext.state() == crate::ext::EnableState::Enabled, result.is_ok());
+        result
+    };
+    let int_max = i32::MAX as u32;
+    assert_eq!(attach(673, 1 << 20), Ok(()));
+    assert_eq!([attach(674, 0), attach(int_max, 0), attach(0, int_max), attach(0, u32::MAX)], [Err(12); 4]);
+}
+
 #[test]
 fn the_dump_names_cpus_tasks_and_counters() {
     let mut m = Machine::with(2, Probe::queueing());
@@ -225,7 +251,10 @@ fn the_dump_names_cpus_tasks_and_counters() {
     let dump = &m.s.ext.exit_info().unwrap().dump;
     let head = "probe: root\na[1000] triggered exit kind 1025 on CPU 0:\n  scx_bpf_error (broken)\n\nBacktrace:\n\nCPU states\n----------\n\nCPU 0   : nr_run=2 ";
     assert!(dump.starts_with(head), "{dump}");
-    assert!(dump.contains("          curr=a[1000] class=ext_sched_class\n"), "{dump}");
+    let cpu = " cpu_rel=0 ksync=";
+    let rescue =
+        "\n          rescue=0 budget=0us rescuing=none[-1]\n          curr=a[1000] class=ext_sched_class\n";
+    assert!(dump.contains(cpu) && dump.contains(rescue), "{dump}");
     assert!(dump.contains("\n *R a[1000] *root +0ms\n"), "{dump}");
     assert!(dump.contains("\n  R b[1001] *root +0ms\n"), "{dump}");
     assert!(dump.contains("dsq_id=0x7\n"), "{dump}");

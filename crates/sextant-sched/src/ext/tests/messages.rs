@@ -374,7 +374,7 @@ const ROWS: &[Row] = &[
     row(
         "scx_bpf_dump() must only be called from ops.dump() and friends",
         "scx_bpf_dump() must only be called from ops.dump() and friends",
-        |m| outside(m, |s| s.kf_scx_bpf_dump("text")),
+        |m| outside(m, |s| assert_eq!(s.kf_scx_bpf_dump_room(), None)),
     ),
     row("Invalid cpuperf target %u for CPU %d", "Invalid cpuperf target 1025 for CPU 0", |m| {
         outside(m, |s| s.kf_scx_bpf_cpuperf_set(0, 1025));

@@ -99,12 +99,48 @@ fn partial_switching_and_changes_of_class() {
     assert_ops_of(
         &mut m,
         "e",
-        &["stopping(e,false)", "quiescent(e,SAVE|MOVE|NOCLOCK|CLASS|SCHED_CHANGE)", "disable(e)"],
+        &["stopping(e,false)", "quiescent(e,SAVE|NOCLOCK|CLASS|SCHED_CHANGE)", "disable(e)"],
     );
     m.settle();
     m.s.sched_setscheduler(f, SCHED_EXT, 0).unwrap();
     assert_ops_of(&mut m, "f", &["enable(f)", "set_weight(f,100)", "set_cpumask(f)"]);
     assert_eq!(m.s.tasks[f].class, Class::Ext);
+}
+
+/// The nice value stays with a policy that is set without one; the place in the queue (MOVE) changes only with the priority; and a fair
+/// policy that is set again is a change all the same, its slice being given anew.
+#[test]
+fn policies_keep_the_nice_value_and_the_place() {
+    let mut probe = Probe::queueing();
+    probe.params.flags |= SCX_OPS_SWITCH_PARTIAL;
+    let mut m = Machine::with(1, probe);
+    let e = m.fork_attr(&TaskAttr { policy: SCHED_EXT, ..Machine::attr("e") }, 0);
+    m.s.set_user_nice(e, -5);
+    assert_eq!(m.s.scx(e).weight().get(&*m.s.mem), 305);
+    m.forget();
+    m.s.sched_setscheduler(e, SCHED_NORMAL, None).unwrap();
+    assert_ops_of(
+        &mut m,
+        "e",
+        &["stopping(e,false)", "quiescent(e,SAVE|NOCLOCK|CLASS|SCHED_CHANGE)", "disable(e)"],
+    );
+    m.s.sched_setscheduler(e, SCHED_EXT, None).unwrap();
+    assert_eq!(m.s.scx(e).weight().get(&*m.s.mem), 305);
+    m.settle();
+    m.forget();
+    m.s.sched_setscheduler(e, SCHED_EXT, None).unwrap();
+    let again = m.ops();
+    assert!(again.iter().any(|l| l.starts_with("quiescent(e,SAVE|NOCLOCK")), "{again:?}");
+    m.forget();
+    m.s.sched_setscheduler(e, SCHED_EXT, 0).unwrap();
+    let other = m.ops();
+    assert!(other.iter().any(|l| l.starts_with("quiescent(e,SAVE|MOVE|NOCLOCK")), "{other:?}");
+    // SCHED_IDLE has no nice value of its own: the same again is no change.
+    m.s.sched_setscheduler(e, SCHED_IDLE, None).unwrap();
+    m.forget();
+    m.s.sched_setscheduler(e, SCHED_IDLE, 7).unwrap();
+    assert_eq!(m.ops(), Vec::<String>::new());
+    assert_eq!(m.s.t(e).static_prio().get(&*m.s.mem), 120);
 }
 
 #[track_caller]
