@@ -37,19 +37,31 @@ pub(crate) struct EventQueue<T> {
     heap: Vec<Entry>,
     pos: Vec<u32>,
     what: Vec<T>,
+    /// Slots given back.
+    free: Vec<Slot>,
     seq: u64,
 }
 
 impl<T: Copy> EventQueue<T> {
     pub fn new() -> Self {
-        Self { heap: Vec::new(), pos: Vec::new(), what: Vec::new(), seq: 0 }
+        Self { heap: Vec::new(), pos: Vec::new(), what: Vec::new(), free: Vec::new(), seq: 0 }
     }
 
     /// A new slot, not armed.
     pub fn add(&mut self, what: T) -> Slot {
+        if let Some(slot) = self.free.pop() {
+            self.what[slot.0 as usize] = what;
+            return slot;
+        }
         self.pos.push(OUT);
         self.what.push(what);
         Slot(self.pos.len() as u32 - 1)
+    }
+
+    /// Gives a slot back that nobody names any more.
+    pub fn give_back(&mut self, slot: Slot) {
+        self.cancel(slot);
+        self.free.push(slot);
     }
 
     pub fn what(&self, slot: Slot) -> T {

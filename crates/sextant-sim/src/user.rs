@@ -186,8 +186,10 @@ impl Simulation {
         }
         if let Some(cpus) = &phase.cpus {
             let mask: CpuMaskBits = cpus.iter().copied().collect();
-            // -EINVAL where none of its CPUs is online any more: it keeps what it has.
-            if let Err(errno) = self.sched.set_cpus_allowed(p, &mask) {
+            // -EINVAL where none of its CPUs is online any more, -EBUSY where it has pinned itself elsewhere: it keeps what it has.
+            let pinned = self.sched.is_migration_disabled(p) && !mask.test(self.sched.task_cpu(p));
+            let set = if pinned { Err(-16) } else { self.sched.set_cpus_allowed(p, &mask) };
+            if let Err(errno) = set {
                 let comm = self.sched.t(p).comm().get_str(&*self.sched.mem);
                 let why = format!("task \"{comm}\": affinity refused (errno {})", -errno);
                 self.failed_events.push((self.sched.now.since(UPTIME), why));
@@ -204,6 +206,9 @@ impl Simulation {
             self.sched.migrate_enable(p);
         }
         self.sched.exit_current(cpu);
+        if let Some(prog) = self.programs[p.0 as usize].take() {
+            self.queue.give_back(prog.slot);
+        }
     }
 
     /// SIGKILL: what the task waits or computes for is over. It wakes if it sleeps, leaves user mode if it runs, and exits when it next

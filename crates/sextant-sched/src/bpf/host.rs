@@ -108,6 +108,6 @@ impl Host for KernelHost<'_> {
     }
 
     fn task_alive(&self, task: u64) -> bool {
-        self.s.tasks.from_addr(task).is_some_and(|p| !self.s.tasks[p].dead)
+        self.s.tasks.from_addr(task).is_some_and(|p| self.s.tasks[p].refs > 0)
     }
 }
