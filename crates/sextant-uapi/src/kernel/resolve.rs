@@ -99,7 +99,13 @@ impl Kernel {
         insns: &[Insn],
         relocs: &[(u32, Reloc)],
     ) -> Result<Vec<(u32, LocalType)>, Refusal> {
-        let news = [KfuncId::bpf_obj_new.index(), KfuncId::bpf_obj_new_impl.index()];
+        let news = [
+            KfuncId::bpf_obj_new,
+            KfuncId::bpf_obj_new_impl,
+            KfuncId::bpf_percpu_obj_new,
+            KfuncId::bpf_percpu_obj_new_impl,
+        ]
+        .map(KfuncId::index);
         let allocates = relocs.iter().any(|(_, r)| matches!(r, Reloc::Kfunc(id) if news.contains(id)));
         let fd = a.u32(f::PROG_BTF_FD) as i32;
         if !allocates || fd == 0 {
@@ -118,7 +124,7 @@ impl Kernel {
             let is_struct = matches!(object.btf.kind(TypeId(id)), Kind::Struct { union: false, .. });
             let size = u32::try_from(object.btf.size_of(TypeId(id)).ok()?).ok()?;
             let fields = || self.in_vm(&object.btf, &SpecialFields::of_object(&object.btf, TypeId(id)));
-            (is_struct && size > 0).then(|| (id, LocalType { size, fields: fields() }))
+            is_struct.then(|| (id, LocalType { size, fields: fields() }))
         };
         Ok(ids.into_iter().filter_map(local).collect())
     }
