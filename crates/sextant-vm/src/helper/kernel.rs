@@ -43,11 +43,6 @@ pub(super) fn current_ancestor_cgroup_id(
     Ok(exec.host.current_cgroup_id(Some(level as i32)))
 }
 
-/// No class is set by anybody (net_cls).
-pub(super) fn zero(_: &mut Exec<'_>, _: [u64; 5]) -> Result<u64, TrapKind> {
-    Ok(0)
-}
-
 /// `bpf_get_ns_current_pid_tgid(dev, ino, nsdata, size)`: -EINVAL for a namespace that is not the task's. Programs learn
 /// device and inode from /proc, which the emulated machine does not have.
 pub(super) fn ns_pid_tgid(exec: &mut Exec<'_>, [_, _, data, size, _]: [u64; 5]) -> Result<u64, TrapKind> {
@@ -77,11 +72,6 @@ pub(super) fn task_stack(exec: &mut Exec<'_>, [_, buf, size, flags, _]: [u64; 5]
         return Ok(Errno::EINVAL.ret());
     }
     Ok(Errno::EFAULT.ret())
-}
-
-/// `bpf_get_branch_snapshot(entries, size, flags)`: the emulated CPU records no branches.
-pub(super) fn branch_snapshot(_: &mut Exec<'_>, [_, _, flags, ..]: [u64; 5]) -> Result<u64, TrapKind> {
-    Ok(if flags != 0 { Errno::EINVAL.ret() } else { Errno::ENOENT.ret() })
 }
 
 /// `bpf_find_vma(task, addr, callback, ctx, flags)`: emulated tasks map nothing.
