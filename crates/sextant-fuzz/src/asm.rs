@@ -29,6 +29,8 @@ pub enum Note {
     Map(u32),
     /// The first instruction of a callback.
     Form(Form),
+    /// The first instruction of a theme.
+    Theme(Theme),
     /// Accesses a field of a kernel type, `type.path`, whose place is another one in a real kernel.
     Field(&'static str),
 }
@@ -50,9 +52,59 @@ impl Form {
     pub const ALL: [Form; 6] = [Form::Loop, Form::ForEach, Form::Timer, Form::Wq, Form::Drain, Form::Less];
 }
 
+/// Kinds of programs on which verifiers disagreed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(missing_docs)]
+pub enum Theme {
+    DynptrClone,
+    OddKey,
+    ArenaArgument,
+    CallbackSetsCallback,
+    GlobalArgument,
+    ObjectOffset,
+    UnknownRight,
+    NegativeBase,
+    SpillLoop,
+    Format,
+    Sections,
+    ResLocks,
+}
+
+impl Theme {
+    /// All.
+    pub const ALL: [Theme; 12] = [
+        Theme::DynptrClone,
+        Theme::OddKey,
+        Theme::ArenaArgument,
+        Theme::CallbackSetsCallback,
+        Theme::GlobalArgument,
+        Theme::ObjectOffset,
+        Theme::UnknownRight,
+        Theme::NegativeBase,
+        Theme::SpillLoop,
+        Theme::Format,
+        Theme::Sections,
+        Theme::ResLocks,
+    ];
+}
+
+/// What BTF says of a function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum FuncKind {
+    /// Static.
+    #[default]
+    Static,
+    /// Global, of a struct of two numbers that may be NULL, and a number.
+    Global,
+    /// The same, tagged as never NULL.
+    GlobalNonNull,
+}
+
 /// A function.
 #[derive(Default)]
 pub struct Asm {
+    /// What BTF says of it.
+    pub kind: FuncKind,
     insns: Vec<Insn>,
     relocs: Vec<(u32, Reloc)>,
     labels: Vec<Option<usize>>,
@@ -276,8 +328,8 @@ pub struct Linked {
     pub relocs: Vec<(u32, Reloc)>,
     /// By slot.
     pub notes: Vec<(usize, Note)>,
-    /// The first slot of each function, in order; the program itself is the first.
-    pub funcs: Vec<usize>,
+    /// The first slot of each function, in order, and its kind; the program itself is the first.
+    pub funcs: Vec<(usize, FuncKind)>,
 }
 
 /// Puts functions behind each other and resolves what refers to places.
@@ -288,9 +340,10 @@ pub fn link(funcs: Vec<Asm>) -> Linked {
         starts.push(len);
         len += func.insns.len();
     }
-    let mut out = Linked { funcs: starts.clone(), ..Linked::default() };
+    let kinds = funcs.iter().map(|func| func.kind);
+    let mut out = Linked { funcs: starts.iter().copied().zip(kinds).collect(), ..Linked::default() };
     for (func, &start) in funcs.into_iter().zip(&starts) {
-        let Asm { mut insns, mut relocs, labels, jumps, calls, notes } = func;
+        let Asm { mut insns, mut relocs, labels, jumps, calls, notes, kind: _ } = func;
         for (at, label) in jumps {
             let to = labels[label.0].unwrap_or(at + 1);
             let rel = to as i32 - at as i32 - 1;

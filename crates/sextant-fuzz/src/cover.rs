@@ -7,12 +7,12 @@ use sextant_abi::tables::{HELPERS, KfuncId};
 use sextant_bpf::opcode::{Callee, Kind, TABLE, lookup};
 use sextant_vm::helper_is_implemented;
 
-use crate::asm::{Form, Note};
+use crate::asm::{Form, Note, Theme};
 use crate::piece::Draft;
 use crate::run::Judged;
 use crate::world::map_types;
 
-/// Executions that each opcode, helper, map type and callback form needs in a run of full length.
+/// Executions that each opcode, helper, map type, callback form and theme needs in a run of full length.
 pub const FLOOR: u64 = 1000;
 /// Accepted programs, in percent.
 pub const ACCEPTED: std::ops::RangeInclusive<u64> = 20..=80;
@@ -39,6 +39,7 @@ pub struct Cover {
     kfuncs: BTreeMap<u32, u64>,
     maps: BTreeMap<u32, u64>,
     forms: BTreeMap<Form, u64>,
+    themes: BTreeMap<Theme, u64>,
 }
 
 fn is_access(kind: Kind) -> bool {
@@ -86,6 +87,7 @@ impl Cover {
             match note {
                 Note::Map(map_type) => *self.maps.entry(*map_type).or_default() += times(*slot),
                 Note::Form(form) => *self.forms.entry(*form).or_default() += times(*slot),
+                Note::Theme(theme) => *self.themes.entry(*theme).or_default() += times(*slot),
                 Note::Field(_) => {}
             }
         }
@@ -104,6 +106,7 @@ impl Cover {
         sum(&mut self.kfuncs, &other.kfuncs);
         sum(&mut self.maps, &other.maps);
         sum(&mut self.forms, &other.forms);
+        sum(&mut self.themes, &other.themes);
     }
 
     /// Everything that has to be executed, by name, with how often it was.
@@ -122,6 +125,9 @@ impl Cover {
         }
         for form in Form::ALL {
             out.push((format!("callback {form:?}"), of(self.forms.get(&form))));
+        }
+        for theme in Theme::ALL {
+            out.push((format!("theme {theme:?}"), of(self.themes.get(&theme))));
         }
         out
     }
@@ -165,7 +171,7 @@ impl Cover {
         );
         let refused: Vec<String> = self.refusals.iter().map(|(code, n)| format!("{code} {n}")).collect();
         out.push_str(&format!("refused: {}\n", refused.join(", ")));
-        for class in ["opcode", "helper", "map type", "callback"] {
+        for class in ["opcode", "helper", "map type", "callback", "theme"] {
             let mut counts = self.counts();
             counts.retain(|(name, _)| name.starts_with(class));
             counts.sort_by_key(|(_, n)| *n);

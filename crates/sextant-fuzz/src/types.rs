@@ -1,6 +1,6 @@
 //! The programs' BTF: what they allocate, what lies in the values of the maps, and the type of their functions.
 
-use sextant_bpf::btf::{Btf, Builder, IntEncoding, Kind, Member, TypeId};
+use sextant_bpf::btf::{Btf, Builder, IntEncoding, Kind, Member, Param, TypeId};
 
 use crate::world::{
     KPTR_AT, LIST_AT, NODE_LIST, NODE_REF, NODE_SIZE, NODE_TREE, Of, RES_DATA, ROOTS_DATA, TIMER_AT,
@@ -12,7 +12,7 @@ pub(crate) struct Own {
     pub(crate) btf: Btf,
     pub(crate) node: TypeId,
     pub(crate) plain: TypeId,
-    pub(crate) func: TypeId,
+    pub(crate) funcs: [TypeId; 3],
     pub(crate) values: (TypeId, Vec<Option<TypeId>>),
 }
 
@@ -41,6 +41,19 @@ impl Types {
 
     fn tag(&mut self, text: &str, ty: TypeId, component: i32) {
         self.b.add(text, Kind::DeclTag { ty, component, attribute: false });
+    }
+
+    /// Static; global of a struct and a number; the same with a tag that says the struct is there.
+    fn functions(&mut self, plain: TypeId) -> [TypeId; 3] {
+        let proto = self.b.add("", Kind::FuncProto { ret: self.u64_, params: Vec::new() });
+        let part = self.b.add("part", Kind::Func { proto, linkage: 0 });
+        let ptr = self.b.add("", Kind::Ptr(plain));
+        let params = [("p", ptr), ("n", self.u64_)].map(|(name, ty)| Param { name: self.b.str(name), ty });
+        let proto = self.b.add("", Kind::FuncProto { ret: self.u64_, params: params.to_vec() });
+        let [may, never] =
+            ["may_be_null", "never_null"].map(|name| self.b.add(name, Kind::Func { proto, linkage: 1 }));
+        self.tag("arg:nonnull", never, 0);
+        [part, may, never]
     }
 
     /// The values with special fields, by map.
@@ -98,7 +111,6 @@ pub(crate) fn own_types() -> Own {
     let node = t.structure("node", NODE_SIZE, &parts);
     let plain = t.structure("plain", 16, &[("a", u64_, 0), ("b", u64_, 8)]);
     let values = (u32_, t.values(plain));
-    let proto = t.b.add("", Kind::FuncProto { ret: u64_, params: Vec::new() });
-    let func = t.b.add("part", Kind::Func { proto, linkage: 0 });
-    Own { btf: t.b.finish().expect("BTF of our own is well-formed"), node, plain, func, values }
+    let funcs = t.functions(plain);
+    Own { btf: t.b.finish().expect("BTF of our own is well-formed"), node, plain, funcs, values }
 }

@@ -11,6 +11,7 @@ use sextant_verifier::program::{Field, FieldKind};
 use sextant_verifier::{MapDesc, SpecialFields};
 use sextant_vm::{Engine, Errno, MapId, MapSpec, SpecialField, Vm, VmConfig};
 
+use crate::asm::FuncKind;
 use crate::piece::Draft;
 use crate::rng::Rng;
 use crate::types::{Own, own_types};
@@ -69,7 +70,7 @@ const fn row(of: Of, name: &'static str, map_type: u32, [key, value, entries]: [
 const MAPS: [Row; 22] = [
     row(Of::Array, "array", BPF_MAP_TYPE_ARRAY, [4, 56, 4], 0),
     row(Of::Bss, ".bss", BPF_MAP_TYPE_ARRAY, [4, 256, 1], BPF_F_MMAPABLE),
-    row(Of::Rodata, ".rodata", BPF_MAP_TYPE_ARRAY, [4, 96, 1], BPF_F_RDONLY_PROG),
+    row(Of::Rodata, ".rodata", BPF_MAP_TYPE_ARRAY, [4, 160, 1], BPF_F_RDONLY_PROG),
     row(Of::Hash, "hash", BPF_MAP_TYPE_HASH, [4, 32, 6], 0),
     row(Of::LruHash, "lru", BPF_MAP_TYPE_LRU_HASH, [8, 16, 4], 0),
     row(Of::PercpuArray, "pcpu_array", BPF_MAP_TYPE_PERCPU_ARRAY, [4, 24, 3], 0),
@@ -88,7 +89,7 @@ const MAPS: [Row; 22] = [
     row(Of::Arena, "arena", BPF_MAP_TYPE_ARENA, [0, 0, ARENA_PAGES], BPF_F_MMAPABLE),
     row(Of::Timers, "timers", BPF_MAP_TYPE_ARRAY, [4, 64, 2], 0),
     row(Of::Roots, "roots", BPF_MAP_TYPE_ARRAY, [4, 64, 1], 0),
-    row(Of::ResLock, "res_lock", BPF_MAP_TYPE_ARRAY, [4, 32, 1], 0),
+    row(Of::ResLock, "res_lock", BPF_MAP_TYPE_ARRAY, [4, 32, 2], 0),
 ];
 
 /// Offsets in a value of [`Of::Timers`]: lock, timer, work item; from 40 on ordinary bytes.
@@ -116,8 +117,18 @@ pub(crate) const NODE_REF: u32 = 64;
 pub(crate) const NODE_SIZE: u32 = 72;
 
 /// Strings of the read-only map.
-pub const RODATA: [(u32, &str); 5] =
-    [(0, "n=%d x=%lx s=%u\n"), (24, "abcab"), (40, "plain text"), (56, "%llu"), (64, "ABc")];
+pub const RODATA: [(u32, &str); 10] = [
+    (0, "n=%d x=%lx s=%u\n"),
+    (24, "abcab"),
+    (40, "plain text"),
+    (56, "%llu"),
+    (64, "ABc"),
+    (96, "%"),
+    (104, "%q"),
+    (112, "%d %"),
+    (120, "%s %p"),
+    (128, "100%% of %d"),
+];
 
 impl Of {
     /// Its number in bpf(2) and in relocations.
@@ -170,8 +181,8 @@ pub struct World {
     pub node: TypeId,
     /// A struct of two numbers.
     pub plain: TypeId,
-    /// A function of the program, for `func_info`.
-    pub func: TypeId,
+    /// Functions of the program, for `func_info`: static, global, global of what is never NULL.
+    pub(crate) funcs: [TypeId; 3],
     /// Type of a key, and of a value by the order of the maps, where bpf(2) must be told.
     pub(crate) values: (TypeId, Vec<Option<TypeId>>),
     /// For the verifier.
@@ -182,7 +193,7 @@ pub struct World {
 impl World {
     /// Makes it.
     pub fn new() -> World {
-        let Own { btf, node, plain, func, values } = own_types();
+        let Own { btf, node, plain, funcs, values } = own_types();
         let (kernel_btf, percpu_var) = kernel_types();
         let mut rodata = vec![0; Of::Rodata.value() as usize];
         for (at, text) in RODATA {
@@ -190,7 +201,7 @@ impl World {
         }
         rodata[80..96].copy_from_slice(&[7, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8]);
         let maps = MAPS.iter().map(|row| desc(row, node, plain)).collect();
-        World { btf, kernel_btf, percpu_var, node, plain, func, values, maps, rodata }
+        World { btf, kernel_btf, percpu_var, node, plain, funcs, values, maps, rodata }
     }
 
     /// Frozen read-only memory.
@@ -206,7 +217,9 @@ impl World {
 
     /// The functions of a program, as BPF_PROG_LOAD is told of them.
     pub fn func_info(&self, draft: &Draft) -> Vec<FuncInfo> {
-        draft.code.funcs.iter().map(|&at| FuncInfo { insn_off: at as u32, ty: self.func }).collect()
+        let info =
+            |&(at, kind): &(usize, FuncKind)| FuncInfo { insn_off: at as u32, ty: self.funcs[kind as usize] };
+        draft.code.funcs.iter().map(info).collect()
     }
 
     /// The bytes of the read-only map.

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!  fp-8 context | -72 numbers | -136 bytes at an index | -144 a spill | -168 counters | -176 a pointer | -184 a key
-//!  | -240 a buffer | -256, -272 dynptrs | -280 numbers' iterator | -296 bits' iterator | -304 interrupt flags
+//!  | -240 a buffer | -256, -272 dynptrs | -280 numbers' iterator | -296 bits' iterator | -304, -312 interrupt flags
+//!  | -320 another pointer
 //! ```
 
 mod call;
@@ -18,6 +19,7 @@ mod odd;
 mod ring;
 mod sync;
 mod text;
+mod theme;
 
 use sextant_abi::image::Reloc;
 use sextant_abi::tables::{HelperId, KfuncId, Op};
@@ -49,6 +51,8 @@ const OTHER_DYNPTR: i16 = -272;
 const ITER: i16 = -280;
 const BITS: i16 = -296;
 const IRQ: i16 = -304;
+const OTHER_IRQ: i16 = -312;
+const OTHER_HELD: i16 = -320;
 /// Sizes of an access.
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::Dw];
 
@@ -150,7 +154,8 @@ impl Gen<'_> {
             return;
         }
         self.here.depth += 1;
-        match self.rng.below(100) {
+        match self.rng.below(108) {
+            100.. if self.here.calls => self.theme(),
             0..=9 => self.math(),
             10..=21 => self.probe(),
             22..=41 => self.memory(),

@@ -22,7 +22,7 @@ impl Gen<'_> {
     }
 
     /// `HELD` = an element of an array of one or two, which is always there.
-    fn element(&mut self, of: Of) {
+    pub(super) fn element(&mut self, of: Of) {
         let key = self.rng.below(of.entries() as u64) as i32;
         self.asm.store(Size::W, 10, KEY, Src::Imm(key));
         self.asm.fp(2, KEY.into());
@@ -143,7 +143,7 @@ impl Gen<'_> {
     }
 
     /// r1 = that place in the element.
-    fn field(&mut self, at: i32) {
+    pub(super) fn field(&mut self, at: i32) {
         let slip = if self.slip() { 8 } else { 0 };
         self.asm.ldx(1, 10, HELD);
         self.asm.add(1, at + slip);

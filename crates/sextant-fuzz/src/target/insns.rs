@@ -7,7 +7,7 @@ use sextant_bpf::insn::*;
 use sextant_bpf::opcode::lookup;
 use sextant_verifier::ProgKind;
 
-use crate::asm::Linked;
+use crate::asm::{FuncKind, Linked};
 use crate::piece::Draft;
 use crate::run;
 use crate::world::{Of, World};
@@ -30,7 +30,7 @@ pub fn verify(data: &[u8]) {
         0 => ProgKind::Syscall,
         _ => ProgKind::StructOps { op: Op::Enqueue, cid_form: false },
     };
-    let code = Linked { insns, relocs, funcs: vec![0], ..Linked::default() };
+    let code = Linked { insns, relocs, funcs: vec![(0, FuncKind::Static)], ..Linked::default() };
     let draft = Draft { seed: u64::from(*what), code, kind, state_freq: what & 4 != 0 };
     let judged = WORLD.with(|world| run::run(&draft, world));
     assert_eq!(judged.failure, None, "{}", crate::shrink::text(&draft));
