@@ -110,8 +110,11 @@ impl Ring {
 
     /// Room for a record: the sample's address. `None` when there is none.
     pub(crate) fn reserve(&self, region: &Region, size: u64) -> Option<u64> {
+        if size > MAX_RECORD {
+            return None;
+        }
         let len = (size + HEADER).next_multiple_of(8);
-        if size > MAX_RECORD || len > self.size {
+        if len > self.size {
             return None;
         }
         let pos = self.producer.get();
