@@ -55,6 +55,22 @@ impl Gen<'_> {
     }
 
     fn one_ask(&mut self) {
+        match self.rng.below(16) {
+            // Neither knows anything here: no socket's cgroup, no record of branches.
+            0 if self.here.main && !self.syscall => {
+                self.asm.ldx(1, 10, super::CTX);
+                self.helper(H::get_cgroup_classid);
+                return self.result();
+            }
+            1 => {
+                self.asm.fp(1, BUF.into());
+                self.asm.imm(2, 24);
+                self.asm.imm(3, 0);
+                self.helper(H::get_branch_snapshot);
+                return self.result();
+            }
+            _ => {}
+        }
         let ask = self.rng.of(&ASKS);
         self.helper(ask);
         if ask != H::get_current_task_btf {
