@@ -374,7 +374,7 @@ impl Exec<'_> {
                     let frame = self.frames.pop().expect("a frame above the run's first was pushed by a call");
                     regs[6..10].copy_from_slice(&frame.saved);
                     regs[10] = self.frame_pointer(self.depth - 1);
-                    written = frame.written.caller();
+                    written = frame.written.caller(written);
                     pc = frame.ret as usize;
                 }
                 Code::CallUnknown => fail!(helper::unknown(op.imm as u32)),

@@ -36,7 +36,8 @@ macro_rules! define_sets {
                 $(Code::$sk => (dst, 0), Code::$sx => (dst | src, 0),)*
                 Code::Neg | Code::Neg32 | Code::End => (dst, dst),
                 Code::Atomic => atomic_sets(op),
-                Code::Exit => (R0, 0),
+                // What returns nothing leaves nothing in r0.
+                Code::Exit => (0, 0),
                 Code::CallReg => (dst, 0),
                 _ => (0, 0),
             }
@@ -89,8 +90,8 @@ impl Written {
         Written(self.0 & ARGS | FP)
     }
 
-    /// Back in the caller, which had `self` when it called.
-    pub(crate) fn caller(self) -> Written {
-        Written(self.0 & (SAVED | FP) | R0)
+    /// Back in the caller, which had `self` when it called; `callee` is what the function had written. r0 is what it left there.
+    pub(crate) fn caller(self, callee: Written) -> Written {
+        Written(self.0 & (SAVED | FP) | callee.0 & R0)
     }
 }

@@ -131,14 +131,14 @@ impl Env<'_> {
         format!("fp-{at}={}", slot.bytes.iter().rev().map(byte).collect::<String>())
     }
 
-    /// The whole log, with why the program was refused and the kernel's last line. Empty if there is no log.
-    pub(super) fn take_log(&mut self, refused: Option<&str>) -> String {
-        let Some(mut log) = self.log.take() else { return String::new() };
+    /// The whole log, with why the program was refused, and the kernel's last line. Empty if there is no log.
+    pub(super) fn take_log(&mut self, refused: Option<&str>) -> (String, String) {
+        let Some(mut log) = self.log.take() else { return (String::new(), String::new()) };
         refused.into_iter().for_each(|message| log.text.push_str(&format!("{message}\n")));
         let (processed, total, peak) = (self.processed, self.kept.len() - 1, self.peak);
-        log.text.push_str(&format!(
+        let end = format!(
             "processed {processed} insns (limit {MAX_PROCESSED}) total_states {total} peak_states {peak}\n"
-        ));
-        log.text
+        );
+        (log.text, end)
     }
 }

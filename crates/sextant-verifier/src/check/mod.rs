@@ -42,6 +42,7 @@ mod sock;
 mod stack;
 mod state;
 mod step;
+mod tail;
 mod trail;
 mod visit;
 mod words;
@@ -197,12 +198,17 @@ fn verify_with(prog: &Program<'_>, log: Option<Log>) -> (Result<Accepted, Reject
     let mut env = Env::new(prog, cfg);
     env.log = log;
     let result = env.all();
-    let text = env.take_log(result.as_ref().err().map(|refused| refused.message.as_str()));
+    let (mut text, end) = env.take_log(result.as_ref().err().map(|refused| refused.message.as_str()));
     let result = match result {
         Ok(()) => Ok(env.accepted()),
         Err(refused) if trail::tells(refused.code) => Err(trail::again(prog, env.cfg, *refused)),
         Err(refused) => Err(env.rejection(*refused)),
     };
+    if !end.is_empty() {
+        let tail = result.as_ref().err().map(|rejection| tail::tail(prog, rejection));
+        text.push_str(&tail.unwrap_or_default());
+        text.push_str(&end);
+    }
     (result, text)
 }
 
