@@ -79,7 +79,7 @@ fn check(name: &str, args: &CheckArgs) -> Result<Vec<Checked>, Failure> {
         lockup: None,
     };
     match object::prepare(&object, &how) {
-        Ok(opened) => Ok(vec![load(name.to_owned(), &object, opened, args)?]),
+        Ok(opened) => Ok(vec![judge(name.to_owned(), &object, opened, args, &how)?]),
         Err(failure) => {
             let tables = if args.ops.is_none() { object::ops_tables(&object, &how) } else { Vec::new() };
             if tables.is_empty() {
@@ -90,12 +90,34 @@ fn check(name: &str, args: &CheckArgs) -> Result<Vec<Checked>, Failure> {
                 }]);
             }
             let each = |table: &String| {
-                let opened = object::prepare(&object, &How { ops: Some(table), ..how })?;
-                load(format!("{name} --ops {table}"), &object, opened, args)
+                let how = How { ops: Some(table), ..how };
+                let opened = object::prepare(&object, &how)?;
+                judge(format!("{name} --ops {table}"), &object, opened, args, &how)
             };
             tables.iter().map(each).collect()
         }
     }
+}
+
+/// The verdict on every program. A load ends at a program that needs what is not there, in libbpf's words: a second one goes on for
+/// the verdicts on those after it.
+fn judge(
+    name: String,
+    object: &Object,
+    opened: Opened,
+    args: &CheckArgs,
+    how: &How<'_>,
+) -> Result<Checked, Failure> {
+    let mut checked = load(name.clone(), object, opened, args)?;
+    if checked.failure.is_some() {
+        let opened = object::prepare(object, how)?;
+        opened.kernel().keep_on();
+        let all = load(name, object, opened, args)?;
+        if all.verdicts.len() > checked.verdicts.len() {
+            checked.verdicts = all.verdicts;
+        }
+    }
+    Ok(checked)
 }
 
 /// Loads an object for its verdicts.

@@ -53,6 +53,20 @@ fn what_cannot_be_read_is_worse_than_what_is_refused() {
     sextant(&["check"]).expect(2);
 }
 
+/// A field that Sextant lacks is told by its name, the status is 2, and the programs after it have their verdicts.
+#[test]
+fn a_missing_field_does_not_hide_the_programs_after_it() {
+    let Some(object) = bpf_object("missing_then_fine") else { return };
+    let run = sextant(&["check", &object]).expect(2);
+    assert!(run.stdout.contains("warp_factor"), "{}", run.stdout);
+    for (prog, verdict) in
+        [("odd_running", "refused   V0016"), ("odd_enqueue", "accepted"), ("odd_dispatch", "refused   V0005")]
+    {
+        let told = run.stdout.lines().any(|line| line.contains(prog) && line.contains(verdict));
+        assert!(told, "{prog}: {verdict}\n{}", run.stdout);
+    }
+}
+
 /// All that an object with several ops tables holds, each table as if it were chosen.
 #[test]
 fn several_ops_tables_are_checked_one_by_one() {

@@ -30,7 +30,7 @@ fn a_task_struct_field_that_is_not_modelled() {
     refused(
         "missing_field",
         &[],
-        1,
+        2,
         &["field_enqueue", "task_struct___other.warp_factor", "bpf_core_field_exists()"],
     );
 }

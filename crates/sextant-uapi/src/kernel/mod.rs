@@ -86,6 +86,7 @@ pub struct Kernel {
     /// Calls of helpers that the vm does not have.
     missing_helpers: RefCell<Vec<(String, HelperId)>>,
     verifying: Cell<bool>,
+    keeping_on: Cell<bool>,
     logging: Cell<bool>,
     verdicts: RefCell<Vec<Verdict>>,
     lines: RefCell<BTreeMap<ProgId, lines::Lines>>,
@@ -139,6 +140,7 @@ impl Kernel {
             refusals: RefCell::default(),
             missing_helpers: RefCell::default(),
             verifying: Cell::new(false),
+            keeping_on: Cell::new(false),
             logging: Cell::new(false),
             verdicts: RefCell::default(),
             lines: RefCell::default(),

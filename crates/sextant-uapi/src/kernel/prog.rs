@@ -171,7 +171,7 @@ impl Kernel {
         let read_only = |map, off, size| self.vm.get()?.frozen_read(MapId(map), off, size);
         let reach = sextant_verifier::reach(&image.insns, &image.relocs, &read_only);
         // A plain number is left to the verifier, if it is asked: it says it with the source line.
-        let told = |imm: i32| self.verifying() && imm < LIBBPF_MARKS;
+        let told = |imm: i32| self.verifying() && (imm < LIBBPF_MARKS || self.keeping_on.get());
         if let Some(unknown) = reach.unknown_func.filter(|unknown| !told(unknown.imm)) {
             return Err(Refusal::einval(format!("{unknown}\n")));
         }

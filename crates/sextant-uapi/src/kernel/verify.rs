@@ -47,6 +47,13 @@ impl Kernel {
         self.verifying.set(true);
     }
 
+    /// From now on also a program with an instruction that needs what is not there (a field, a kernel function) gets its verdict and
+    /// is loaded, so that those after it get theirs.
+    pub fn keep_on(&self) {
+        self.verify_programs();
+        self.keeping_on.set(true);
+    }
+
     pub(super) fn verifying(&self) -> bool {
         self.verifying.get()
     }
