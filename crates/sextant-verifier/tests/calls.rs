@@ -16,7 +16,7 @@ fn kfunc_arguments() {
     let insert = "mov %r1, %r6\nmov %r2, 0\nmov %r3, 0\nmov %r4, 0\ncall @scx_bpf_dsq_insert\nexit";
     program(&format!("{TASK}{insert}")).accepted();
     program(&format!("{TASK}mov %r6, 5\n{insert}"))
-        .refused(Code::ArgType, "arg#0 is scalar expected task_struct");
+        .refused(Code::ArgType, "R1 is scalar expected STRUCT task_struct");
     program(&format!("mov %r6, 0\n{insert}"))
         .refused(Code::ArgNull, "Possibly NULL pointer passed to trusted R1");
     program(&format!("{TASK}{insert}")).op(Op::Running).refused(Code::KfuncDenied, "is not allowed");
@@ -56,10 +56,10 @@ fn references() {
     program(&format!("{got}mov %r1, %r6\ncall @scx_bpf_put_idle_cpumask\nexit")).accepted();
     program(&format!("{got}exit")).refused(Code::RefLeak, "Unreleased reference");
     program(&format!("{got}mov %r1, %r6\ncall @scx_bpf_put_idle_cpumask\nmov %r1, %r6\ncall @scx_bpf_put_idle_cpumask\nexit"))
-        .refused(Code::ArgType, "arg#0 is scalar");
+        .refused(Code::RefRelease, "release kfunc scx_bpf_put_idle_cpumask expects referenced");
     // A task that was not acquired.
     program(&format!("{TASK}mov %r1, %r6\ncall @bpf_task_release\nexit"))
-        .refused(Code::RefRelease, "release kernel function bpf_task_release expects refcounted");
+        .refused(Code::RefRelease, "release kfunc bpf_task_release expects referenced");
     // Released on one path only.
     let text = format!(
         "{got}call @get_prandom_u32\njeq %r0, 0, +2\nmov %r1, %r6\ncall @scx_bpf_put_idle_cpumask\nexit"
@@ -86,9 +86,9 @@ fn pointers_are_trusted_as_far_as_they_go() {
     assert_eq!(loads.probe_load, [false, false, true, false]);
     let sched = at("task_struct", "parent");
     program(&format!("{TASK}ldxdw %r1, [%r6+{sched}]\ncall @scx_bpf_task_cpu\nexit"))
-        .refused(Code::ArgNull, "Possibly NULL pointer");
+        .refused(Code::ArgTrust, "R1 must be a rcu pointer");
     program(&format!("{TASK}ldxb %r0, [%r6+{}]\nexit", cpus + 1))
-        .refused(Code::ObjAccess, "access inside of a pointer");
+        .refused(Code::ObjAccess, "cannot access ptr member");
     program(&format!("{TASK}ldxdw %r0, [%r6+{}]\nexit", 1 << 14))
         .refused(Code::ObjAccess, "access beyond struct task_struct");
 }
@@ -227,7 +227,7 @@ fn dynptrs() {
     let submit = "mov %r1, %r10\nadd %r1, -16\nmov %r2, 0\ncall @ringbuf_submit_dynptr\n";
     program(&format!("{make}{submit}exit")).accepted();
     program(&format!("{make}exit")).refused(Code::RefLeak, "Unreleased reference");
-    program(&format!("{submit}exit")).refused(Code::Dynptr, "Expected an initialized dynptr as arg #0");
+    program(&format!("{submit}exit")).refused(Code::Dynptr, "Expected an initialized dynptr as R1");
     program(&format!("{make}stdw [%r10-8], 0\n{submit}exit"))
         .refused(Code::Dynptr, "cannot overwrite referenced dynptr");
     program(&format!("{make}ldxdw %r0, [%r10-8]\n{submit}exit"))
@@ -266,7 +266,7 @@ fn dsq_iterators_give_rcu_tasks() {
     program(&format!("{new}stdw [%r10-16], 0\n{end}"))
         .refused(Code::Iterator, "cannot overwrite bpf_iter_scx_dsq");
     let sleepable = format!("{new}{end}").replace("exit", "mov %r0, 0\nexit");
-    program(&sleepable).op(Op::Init).sleepable().refused(Code::ArgTrust, "needs RCU protection");
+    program(&sleepable).op(Op::Init).sleepable().refused(Code::ArgTrust, "requires RCU critical section protection");
 }
 
 /// Found by random programs.

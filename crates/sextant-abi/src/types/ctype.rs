@@ -335,16 +335,10 @@ macro_rules! modifiers {
     )*};
 }
 
-const fn tag_rcu(of: &'static TypeRef) -> TypeRef {
-    TypeRef::TypeTag("rcu", of)
-}
-
-const fn tag_percpu(of: &'static TypeRef) -> TypeRef {
-    TypeRef::TypeTag("percpu", of)
-}
-
-const fn tag_user(of: &'static TypeRef) -> TypeRef {
-    TypeRef::TypeTag("user", of)
+/// Linux 7.3.4 is built by GCC, which has no `btf_type_tag`: `__rcu`, `__percpu` and `__user` leave nothing in its BTF, and its
+/// verifier treats such a pointer as any other.
+const fn untagged(of: &'static TypeRef) -> TypeRef {
+    *of
 }
 
 const fn tag_arena(of: &'static TypeRef) -> TypeRef {
@@ -354,12 +348,12 @@ const fn tag_arena(of: &'static TypeRef) -> TypeRef {
 modifiers! {
     /// `const T`
     Const => TypeRef::Const;
-    /// `T __rcu`
-    Rcu => tag_rcu;
-    /// `T __percpu`
-    PerCpu => tag_percpu;
-    /// `T __user`
-    User => tag_user;
+    /// `T __rcu`, which the BTF does not tell.
+    Rcu => untagged;
+    /// `T __percpu`, which the BTF does not tell.
+    PerCpu => untagged;
+    /// `T __user`, which the BTF does not tell.
+    User => untagged;
     /// `T __arena`
     Arena => tag_arena;
 }

@@ -96,7 +96,7 @@ pub enum TypeRef {
     Const(&'static TypeRef),
     /// `volatile`
     Volatile(&'static TypeRef),
-    /// A type tag (`rcu`, `percpu`, `arena`) on what a pointer points to.
+    /// A type tag (`address_space(1)`: in the arena) on what a pointer points to.
     TypeTag(&'static str, &'static TypeRef),
     /// A typedef and what it stands for.
     Typedef(&'static str, &'static TypeRef),

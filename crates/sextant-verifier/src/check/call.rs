@@ -136,7 +136,7 @@ impl Env<'_> {
                         format!("{place} cannot be used inside bpf_spin_lock-ed region"),
                     );
                 }
-                RefKind::ResLock(_) => {
+                RefKind::ResLock(_) | RefKind::ResLockIrq(_) => {
                     let text = format!("{place} cannot be used inside bpf_res_spin_lock-ed region");
                     return refuse_made(Code::LockBalance, held.pc, text);
                 }

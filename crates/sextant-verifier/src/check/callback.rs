@@ -1,7 +1,7 @@
 //! Callbacks: functions of the program that a helper or kfunc runs, now and any number of times, or later by itself. Mirrors
 //! `push_callback_call()` and `set_*_callback_state()` of kernel/bpf/verifier.c, 7.3.
 
-use super::reg::{OR_NULL, RDONLY, Reg, TRUSTED, Ty, What};
+use super::reg::{Reg, Ty, What};
 use super::state::Callback;
 use super::*;
 use crate::range::Scalar;
@@ -147,7 +147,8 @@ impl Env<'_> {
         let func = self.func_arg(2)?;
         let ctx = self.read(3)?;
         let node = self.node([0, 0], 0);
-        let args = vec![Reg { node, ..Reg::ptr(What::ConstDynptr, RDONLY) }, ctx];
+        let id = self.fresh_id();
+        let args = vec![Reg { node, id, ..Reg::ptr(What::ConstDynptr, 0) }, ctx];
         self.run_callback(func, Form { args, callback: LOOP })?;
         self.st.top_mut().callback_depth = 0;
         Ok(())
@@ -157,8 +158,8 @@ impl Env<'_> {
     pub(super) fn call_find_vma(&mut self) -> Res {
         let func = self.func_arg(3)?;
         let (task, ctx) = (self.read(1)?, self.read(4)?);
-        let vma = Reg::ptr(What::Obj(Ty::Kernel("vm_area_struct")), TRUSTED);
-        let args = vec![Reg { flags: task.flags & !OR_NULL, ..task }, vma, ctx];
+        let vma = Reg::ptr(What::Obj(Ty::Kernel("vm_area_struct")), 0);
+        let args = vec![task, vma, ctx];
         self.run_callback(func, Form { args, callback: LOOP })?;
         self.st.top_mut().callback_depth = 0;
         Ok(())

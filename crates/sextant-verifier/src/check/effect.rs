@@ -4,7 +4,9 @@
 use sextant_abi::tables::HelperId;
 use sextant_abi::tables::bpf::{BPF_CGROUP_GETSOCKOPT, BPF_MAP_TYPE_XSKMAP, BPF_PROG_TYPE_CGROUP_SOCKOPT};
 
-use super::reg::{ALLOC, DYNMEM, NON_OWN, OR_NULL, PERCPU, RDONLY, Reg, Sock, TRUSTED, Ty, What};
+use super::lock::Holder;
+use super::memarg::{Offset, Use};
+use super::reg::{ALLOC, OR_NULL, PERCPU, RCU, RDONLY, Reg, Sock, TRUSTED, Ty, What};
 use super::state::RefKind;
 use super::*;
 use crate::fields::FieldKind;
@@ -31,7 +33,7 @@ impl Env<'_> {
                 self.sock_arg(2)?;
                 if helper == H::sk_storage_get && !old[3].is_null() {
                     let size = self.helper_map_of(&old[1]).map_or(0, |m| m.value_size);
-                    self.memory_arg(3, size, true, false)?;
+                    self.memory_arg(3, size, Use::IN)?;
                 }
             }
             H::map_lookup_elem
@@ -68,42 +70,39 @@ impl Env<'_> {
             H::kptr_xchg => return self.kptr_xchg().map(Some),
             H::task_storage_get | H::cgrp_storage_get if !old[3].is_null() => {
                 let size = self.helper_map_of(&old[1]).map_or(0, |m| m.value_size);
-                self.memory_arg(3, size, true, false)?;
+                self.memory_arg(3, size, Use::IN)?;
             }
             H::per_cpu_ptr | H::this_cpu_ptr => {
-                let null = helper == H::per_cpu_ptr;
-                let mut reg = Reg { flags: old[1].flags & !PERCPU, ..old[1] };
-                reg.flags |= if null { TRUSTED | OR_NULL } else { TRUSTED };
-                reg.id = if null { self.fresh_id() } else { 0 };
-                return Ok(Some(reg));
+                return Ok(Some(self.percpu_found(&old[1], helper == H::per_cpu_ptr)));
             }
             H::ringbuf_reserve_dynptr => {
                 let ref_id = self.acquire(RefKind::Object);
-                self.dynptr_new(4, ref_id, false)?;
+                self.dynptr_new(4, ref_id)?;
             }
             H::ringbuf_submit_dynptr | H::ringbuf_discard_dynptr => {
                 let dynptr = self.dynptr_arg(1)?;
                 if dynptr.ref_id == 0 {
-                    return refuse_reg(Code::RefRelease, 1, "arg 1 is an unacquired reference");
+                    let text = "Expected a dynptr of type ringbuf as R1";
+                    return refuse_reg(Code::RefRelease, 1, text);
                 }
-                self.release(dynptr.ref_id)?;
-                self.forget_dynptr(dynptr.id);
+                self.release_dynptr(dynptr)?;
             }
             H::dynptr_from_mem => {
+                self.sized_arg(1, true, false, Use::FILL)?;
                 if !matches!(old[1].what, What::MapValue(_)) {
-                    let text = format!("R1 type={} expected=map_value", old[1].type_name());
+                    let text =
+                        format!("Unsupported reg type {} for bpf_dynptr_from_mem data", old[1].type_name());
                     return refuse_reg(Code::ArgType, 1, text);
                 }
-                self.sized_arg(1, true, false, true, true)?;
-                self.dynptr_new(4, 0, false)?;
+                self.dynptr_new(4, 0)?;
             }
+            H::snprintf => self.check_format(old)?,
             H::dynptr_data => {
                 let dynptr = self.dynptr_arg(1)?;
                 let size = old[3].value().unwrap_or(0).min(u64::from(u32::MAX - 1)) as u32;
-                let rdonly = if dynptr.rdonly { RDONLY } else { 0 };
                 let id = self.fresh_id();
                 let ref_id = dynptr.id;
-                return Ok(Some(Reg { id, ref_id, ..Reg::ptr(What::Mem(size), OR_NULL | DYNMEM | rdonly) }));
+                return Ok(Some(Reg { id, ref_id, ..Reg::ptr(What::Mem(size), OR_NULL) }));
             }
             _ => {}
         }
@@ -150,7 +149,7 @@ impl Env<'_> {
     }
 
     fn timer(&mut self, helper: HelperId, old: &[Reg; 11]) -> Res {
-        let (holder, _) = self.field_arg(1, "bpf_timer", |k| k == FieldKind::Timer)?;
+        let (holder, _) = self.field_arg(1, "bpf_timer", Holder::MapValue, |k| k == FieldKind::Timer)?;
         if helper == HelperId::timer_init
             && let (What::MapValue(value), What::Map(map)) = (holder.what, old[2].what)
             && value != map
@@ -168,46 +167,79 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// bpf_per_cpu_ptr(), bpf_this_cpu_ptr(): what a per-CPU pointer means on one CPU. Of a kernel variable nobody says that it stays.
+    fn percpu_found(&mut self, of: &Reg, null: bool) -> Reg {
+        let or_null = if null { OR_NULL } else { 0 };
+        let flags = match of.what {
+            _ if of.has(RCU) => ALLOC | RCU,
+            What::Obj(_) => or_null,
+            _ => RDONLY | or_null,
+        };
+        let id = if flags & OR_NULL != 0 { self.fresh_id() } else { 0 };
+        Reg { id, flags, ..*of }
+    }
+
     /// bpf_kptr_xchg(field, pointer or NULL): the old pointer comes back, owned.
     fn kptr_xchg(&mut self) -> Res<Reg> {
-        let (_, kind) =
-            self.field_arg(1, "kptr", |k| matches!(k, FieldKind::Kptr(_) | FieldKind::KptrPercpu(_)))?;
+        let is = |k| matches!(k, FieldKind::Kptr(_) | FieldKind::KptrPercpu(_));
+        let (_, kind) = self.field_arg(1, "kptr", Holder::AnyOwner, is)?;
         let (FieldKind::Kptr(target) | FieldKind::KptrPercpu(target)) = kind else {
             return refuse_reg(Code::ArgType, 1, "off doesn't point to kptr");
         };
         let ty = self.pointee(target);
         let new = self.read(2)?;
+        let percpu = matches!(kind, FieldKind::KptrPercpu(_));
         self.matters(&new);
         if !new.is_null() {
-            let fits = matches!(new.what, What::Obj(own) if own == ty);
-            if !fits {
-                let text = format!(
-                    "invalid kptr access, R2 type={} expected={}{}",
-                    self.describe(&new),
-                    "ptr_",
-                    self.ty_name(ty)
-                );
-                return refuse_reg(Code::ArgType, 2, text);
-            }
-            let held = self.st.refs.iter().any(|r| r.id == new.ref_id);
-            if new.ref_id == 0 || !held || new.has(NON_OWN | RDONLY) {
-                return refuse_reg(
-                    Code::RefRelease,
-                    2,
-                    "R2 must be referenced when passed to bpf_kptr_xchg#194",
-                );
-            }
-            if !new.has(OR_NULL) && new.offset() != Some(0) {
-                return refuse_reg(Code::ArgType, 2, "R2 must have zero offset when passed to release func");
-            }
-            self.release(new.ref_id)?;
+            self.kptr_given(&new, ty, percpu)?;
         }
         let ref_id = self.acquire(RefKind::Object);
-        let flags = match ty {
-            Ty::Kernel(_) => TRUSTED,
-            Ty::Local(_) => ALLOC,
+        let flags = match (ty, percpu) {
+            (Ty::Kernel(_), _) => 0,
+            (Ty::Local(_), false) => ALLOC,
+            (Ty::Local(_), true) => ALLOC | PERCPU,
         };
-        let percpu = if matches!(kind, FieldKind::KptrPercpu(_)) { PERCPU } else { 0 };
-        Ok(Reg { id: ref_id, ref_id, ..Reg::ptr(What::Obj(ty), flags | OR_NULL | percpu) })
+        Ok(Reg { id: ref_id, ref_id, ..Reg::ptr(What::Obj(ty), flags | OR_NULL) })
+    }
+
+    /// The pointer that goes into the field: of the very type, owned, at its start. Mirrors `map_kptr_match_type()`.
+    fn kptr_given(&mut self, new: &Reg, ty: Ty, percpu: bool) -> Res {
+        if new.has(OR_NULL) && matches!(new.what, What::Obj(_)) {
+            return refuse_reg(Code::ArgNull, 2, "Possibly NULL pointer passed to helper R2");
+        }
+        let allowed = match ty {
+            Ty::Kernel(_) => TRUSTED | RCU,
+            Ty::Local(_) => ALLOC | if percpu { PERCPU } else { 0 },
+        };
+        let fits = matches!(new.what, What::Obj(own) if own == ty)
+            && new.type_flags() & !allowed == 0
+            && new.has(PERCPU) == percpu;
+        if !fits {
+            let text = format!(
+                "invalid kptr access, R2 type={} expected=ptr_{}",
+                self.describe(new),
+                self.ty_name(ty)
+            );
+            return refuse_reg(Code::ArgType, 2, text);
+        }
+        if !self.st.refs.iter().any(|r| r.id == new.ref_id) {
+            let text = "release helper bpf_kptr_xchg expects referenced PTR_TO_BTF_ID passed to R2";
+            return refuse_reg(Code::RefRelease, 2, text);
+        }
+        self.arg_offset(2, new, Offset::Released)?;
+        if !(percpu && self.st.in_rcu()) {
+            return self.release(new.ref_id);
+        }
+        // What is per-CPU stays until the RCU read side ends.
+        self.forget_ref(new.ref_id)?;
+        let gone = new.ref_id;
+        self.st.each_reg(|r| {
+            if r.ref_id == gone && r.has(PERCPU) {
+                r.ref_id = 0;
+                r.id = 0;
+                r.flags = (r.flags & !ALLOC) | RCU;
+            }
+        });
+        Ok(())
     }
 }

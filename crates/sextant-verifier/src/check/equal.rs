@@ -67,7 +67,9 @@ impl Compare<'_> {
     fn refs(&mut self, old: &State, new: &State) -> bool {
         let same = |this: &mut Self, (o, n): (&Ref, &Ref)| {
             let kind = match (o.kind, n.kind) {
-                (RefKind::Lock(a), RefKind::Lock(b)) | (RefKind::ResLock(a), RefKind::ResLock(b)) => {
+                (RefKind::Lock(a), RefKind::Lock(b))
+                | (RefKind::ResLock(a), RefKind::ResLock(b))
+                | (RefKind::ResLockIrq(a), RefKind::ResLockIrq(b)) => {
                     a.what == b.what && this.ids.same(a.id, b.id)
                 }
                 (a, b) => a == b,
@@ -107,7 +109,7 @@ impl Compare<'_> {
                     && old.s.covers(&new.s)
                     && self.ids.same(old.id, new.id)
             }
-            What::Uninit | What::Arena | What::Func(_) | What::ConstDynptr => true,
+            What::Uninit | What::Arena | What::Func(_) => true,
             _ => {
                 let offset = if self.exact == Exact::Full { old.s == new.s } else { old.s.covers(&new.s) };
                 offset && self.ids.same(old.id, new.id) && self.ids.same(old.ref_id, new.ref_id)
@@ -177,11 +179,12 @@ impl Compare<'_> {
                     && (self.exact != Exact::Full || depth == de)
                     && self.ids.same(ref_id, r)
             }
-            (
-                Special::Dynptr { first, id, ref_id, rdonly },
-                Special::Dynptr { first: f, id: i, ref_id: r, rdonly: ro },
-            ) => first == f && rdonly == ro && self.ids.same(id, i) && self.ids.same(ref_id, r),
-            (Special::Irq { ref_id }, Special::Irq { ref_id: r }) => self.ids.same(ref_id, r),
+            (Special::Dynptr { first, id, ref_id }, Special::Dynptr { first: f, id: i, ref_id: r }) => {
+                first == f && self.ids.same(id, i) && self.ids.same(ref_id, r)
+            }
+            (Special::Irq { ref_id, with_lock }, Special::Irq { ref_id: r, with_lock: w }) => {
+                with_lock == w && self.ids.same(ref_id, r)
+            }
             _ => false,
         }
     }

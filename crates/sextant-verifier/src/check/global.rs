@@ -3,7 +3,8 @@
 
 use sextant_bpf::btf::{Kind, KindTag, TypeId};
 
-use super::reg::{OR_NULL, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::memarg::{Offset, Use};
+use super::reg::{OR_NULL, RCU, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::*;
 use crate::range::Scalar;
 
@@ -157,7 +158,7 @@ impl Env<'_> {
                     Reg::ptr(What::Obj(ty), if null { flags | OR_NULL } else { flags })
                 }
                 Arg::Arena => Reg::ptr(What::Arena, 0),
-                Arg::Dynptr => Reg::ptr(What::ConstDynptr, 0),
+                Arg::Dynptr => Reg { id: self.fresh_id(), ..Reg::ptr(What::ConstDynptr, 0) },
                 Arg::Untrusted => Reg::ptr(What::Mem(u32::MAX), UNTRUSTED | RDONLY),
             };
             if reg.has(OR_NULL) {
@@ -177,7 +178,7 @@ impl Env<'_> {
         for (i, arg) in self.global_args(func)?.into_iter().enumerate() {
             self.match_global_arg(func, i as u8, arg)?;
         }
-        self.wanted.insert((func, self.prog.sleepable || self.st.can_sleep()));
+        self.wanted.insert((func, self.st.can_sleep()));
         if self.cfg.moving.contains(&func) {
             self.forget_packet();
         }
@@ -220,11 +221,12 @@ impl Env<'_> {
                 if (reg.has(OR_NULL) || reg.is_null()) && nonnull {
                     return bad("is expected to be non-NULL");
                 }
+                self.arg_offset(n, &reg, Offset::Fixed)?;
                 if reg.is_packet() && self.cfg.moving.contains(&func) {
                     return bad(&format!("is a packet pointer, but func#{index} may change packet data"));
                 }
                 // A kernel object is no memory; a tag makes the parameter one.
-                self.memory_arg(n, size, true, true).map_err(|mut refused| {
+                self.memory(n, &reg, size, Use::BOTH).map_err(|mut refused| {
                     if refused.code == Code::ArgType {
                         refused.code = Code::GlobalArg;
                         refused.message.push_str("; ");
@@ -241,11 +243,18 @@ impl Env<'_> {
                 if reg.has(OR_NULL) && !null {
                     return object();
                 }
-                if !(reg.is_trusted() && matches!(reg.what, What::Obj(_))) {
+                let flags = reg.type_flags() & !OR_NULL;
+                if !reg.what.is_obj() || !matches!(flags, 0 | TRUSTED | RCU) {
                     return object();
                 }
-                match reg.what {
-                    What::Obj(own) if same_object(own, ty) => Ok(()),
+                self.arg_offset(n, &reg, Offset::Fixed)?;
+                match (reg.what, ty) {
+                    (What::Obj(own), Ty::Kernel(name))
+                        if obj::same_struct(own, name, reg.offset().unwrap_or(-1), false) =>
+                    {
+                        Ok(())
+                    }
+                    (What::Obj(own), ty) if own == ty => Ok(()),
                     _ => object(),
                 }
             }
@@ -257,10 +266,6 @@ impl Env<'_> {
         let arena = self.st.reg(0).what == What::Arena;
         if arena || self.is_void(self.entry) { Ok(()) } else { self.number_result(None) }
     }
-}
-
-fn same_object(a: Ty, b: Ty) -> bool {
-    a == b
 }
 
 fn is_ctx_type(name: &str, kind: &crate::program::ProgKind) -> bool {

@@ -3,13 +3,19 @@
 
 use sextant_abi::tables::{HelperId, bpf::*};
 
+use super::memarg::{Offset, Use};
 use super::proto::{Arg, Proto, Ret, proto};
-use super::reg::{OR_NULL, PERCPU, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::reg::{OR_NULL, PERCPU, RCU, RDONLY, RINGBUF, Reg, TRUSTED, Ty, UNTRUSTED, What};
 use super::state::RefKind;
 use super::*;
 use crate::hook::{gpl_only, may_call};
 use crate::program::MapDesc;
 use crate::range::Scalar;
+
+/// Of a pointer to per-CPU memory that was read from a map inside an RCU read side.
+const PERCPU_RCU: u16 = PERCPU | RCU;
+/// Of one that is certain.
+const PERCPU_TRUSTED: u16 = PERCPU | TRUSTED;
 
 impl Env<'_> {
     pub(super) fn call_helper(&mut self) -> Res<Next> {
@@ -30,11 +36,13 @@ impl Env<'_> {
             let text = "cannot call GPL-restricted function from non-GPL compatible program";
             return refuse(Code::Licence, text);
         }
-        if proto.sleeps {
-            if !self.st.sleepable {
-                return refuse(Code::Sleepable, "helper call might sleep in a non-sleepable prog");
-            }
-            self.check_sleep(helper.name(), "sleepable helper")?;
+        // Sleepable programs have a form of these of their own.
+        let own = matches!(helper, HelperId::get_task_stack | HelperId::get_stack) && self.prog.sleepable;
+        if (proto.sleeps || own)
+            && let Some(place) = self.no_sleep_place()
+        {
+            let text = format!("sleepable helper {}#{number} in {place}", helper.name());
+            return refuse(Code::Sleepable, text);
         }
         if self.st.lock().is_some() && !proto.in_lock {
             return refuse(Code::LockedCall, "function calls are not allowed while holding a lock");
@@ -128,28 +136,33 @@ impl Env<'_> {
         match arg {
             Arg::Any | Arg::Map | Arg::Size | Arg::Own => self.read(n).map(|_| ()),
             Arg::Num => self.scalar_arg(n).map(|_| ()),
-            Arg::Key => self.memory_arg(n, desc.map_or(0, |d| d.key_size), true, false),
+            Arg::Key => self.map_memory_arg(n, desc.map_or(0, |d| d.key_size), Use::IN),
             Arg::Value if desc.is_some_and(|d| sock::holds_sockets(d.map_type)) => {
                 self.sock_arg(n).map(|_| ())
             }
-            Arg::Value => self.memory_arg(n, desc.map_or(0, |d| d.value_size), true, false),
-            Arg::OutValue => self.memory_arg(n, desc.map_or(0, |d| d.value_size), false, true),
-            Arg::In => self.sized_arg(n, false, false, true, false),
-            Arg::InZ => self.sized_arg(n, true, false, true, false),
-            Arg::InZN => self.sized_arg(n, true, true, true, false),
-            Arg::Out => self.sized_arg(n, false, false, false, true),
-            Arg::OutZ => self.sized_arg(n, true, false, false, true),
-            Arg::OutZN => self.sized_arg(n, true, true, false, true),
-            Arg::InOut => self.sized_arg(n, false, false, true, true),
+            Arg::Value => self.map_memory_arg(n, desc.map_or(0, |d| d.value_size), Use::IN),
+            Arg::OutValue => {
+                // Of a bloom filter the value is what is asked for.
+                let asks = desc.is_some_and(|d| d.map_type == BPF_MAP_TYPE_BLOOM_FILTER);
+                let how = if asks { Use::OUT } else { Use::FILL };
+                self.map_memory_arg(n, desc.map_or(0, |d| d.value_size), how)
+            }
+            Arg::In => self.sized_arg(n, false, false, Use::IN),
+            Arg::InZ => self.sized_arg(n, true, false, Use::IN),
+            Arg::InZN => self.sized_arg(n, true, true, Use::IN),
+            Arg::Out => self.sized_arg(n, false, false, Use::FILL),
+            Arg::OutZ => self.sized_arg(n, true, false, Use::FILL),
+            Arg::OutZN => self.sized_arg(n, true, true, Use::OUT),
+            Arg::InOut => self.sized_arg(n, false, false, Use::OUT),
             Arg::InOutFixed(size) => {
                 let reg = self.read(n)?;
-                self.aligned(n, &reg, 0, size)?;
-                self.memory_arg(n, size, true, true)
+                self.memory_arg(n, size, Use::OUT)?;
+                self.aligned(n, &reg, 0, size)
             }
             Arg::OutFixed(size) => {
                 let reg = self.read(n)?;
-                self.aligned(n, &reg, 0, size)?;
-                self.memory_arg(n, size, false, true)
+                self.memory_arg(n, size, Use::FILL)?;
+                self.aligned(n, &reg, 0, size)
             }
             Arg::Func => self.func_arg(n).map(|_| ()),
             Arg::CbCtx => {
@@ -176,14 +189,22 @@ impl Env<'_> {
                 self.helper_arg(n, Arg::Ctx, map)
             }
             Arg::Str => self.const_str(n),
-            Arg::Const => self.const_arg(n).map(|_| ()),
+            Arg::Const if self.const_arg(n)? > u64::from(u32::MAX) => {
+                refuse_reg(Code::ArgSize, n, format!("R{n} allocation size exceeds u32 max"))
+            }
+            Arg::Const => Ok(()),
             Arg::Obj(name, null) => self.helper_obj(n, name, null),
             Arg::Percpu => {
                 let reg = self.read(n)?;
-                if reg.has(PERCPU) && !reg.has(OR_NULL) {
-                    return Ok(());
+                if matches!(reg.type_flags() & !RDONLY, PERCPU | PERCPU_RCU | PERCPU_TRUSTED) {
+                    return self.arg_offset(n, &reg, Offset::None);
                 }
-                refuse_reg(Code::ArgType, n, format!("R{n} type={} expected=percpu_ptr_", reg.type_name()))
+                let code = if reg.has(OR_NULL) { Code::ArgNull } else { Code::ArgType };
+                let text = format!(
+                    "R{n} type={} expected=percpu_ptr_, percpu_rcu_ptr_, percpu_trusted_ptr_",
+                    reg.type_name()
+                );
+                refuse_reg(code, n, text)
             }
             Arg::Record => {
                 let reg = self.read(n)?;
@@ -210,22 +231,37 @@ impl Env<'_> {
             self.matters(&reg);
             return Ok(());
         }
-        let fits = matches!(reg.what, What::Obj(Ty::Kernel(own)) if own == name);
+        let flags = reg.type_flags();
+        let fits =
+            matches!(reg.what, What::Obj(Ty::Kernel(_))) && matches!(flags & !OR_NULL, 0 | TRUSTED | RCU);
         if !fits {
             let text = format!(
                 "R{n} type={} expected=ptr_, trusted_ptr_, rcu_ptr_ to struct {name}",
                 self.describe(&reg)
             );
-            return refuse_reg(Code::ArgType, n, text);
+            let code = if reg.has(UNTRUSTED) { Code::ArgTrust } else { Code::ArgType };
+            return refuse_reg(code, n, text);
         }
         if reg.has(OR_NULL) && !null {
             return self.null_arg(n, &reg);
         }
-        if reg.has(UNTRUSTED) {
-            let text = format!("R{n} type={} expected=ptr_, trusted_ptr_, rcu_ptr_", reg.type_name());
-            return refuse_reg(Code::ArgTrust, n, text);
+        self.arg_offset(n, &reg, Offset::Fixed)?;
+        let What::Obj(own) = reg.what else { return Ok(()) };
+        if !obj::same_struct(own, name, reg.offset().unwrap_or(0), false) {
+            let text = format!("R{n} is of type {} but {name} is expected", self.ty_name(own));
+            return refuse_reg(Code::ArgType, n, text);
         }
         Ok(())
+    }
+
+    /// A key or value of a map: memory, but no slice of a dynptr.
+    fn map_memory_arg(&mut self, n: u8, size: u32, how: Use) -> Res {
+        let reg = self.read(n)?;
+        if reg.has(reg::DYNMEM) {
+            let text = format!("R{n} type=dynptr_{} expected=fp, map_key, map_value, mem", reg.type_name());
+            return refuse_reg(Code::ArgType, n, text);
+        }
+        self.memory_arg(n, size, how)
     }
 
     fn helper_result(
@@ -276,24 +312,29 @@ impl Env<'_> {
         }
         // An index within an array finds its element.
         let sure = helper == HelperId::map_lookup_elem
-            && (map as usize) < self.prog.maps.len()
             && matches!(desc.map_type, BPF_MAP_TYPE_ARRAY | BPF_MAP_TYPE_PERCPU_ARRAY)
-            && self.const_key(&old[2]).is_some_and(|key| key < desc.max_entries);
+            && desc.flags & BPF_F_INNER_MAP == 0
+            && self.const_key(&old[2], desc.key_size).is_some_and(|key| key < desc.max_entries.into());
         let flags = if sure { 0 } else { OR_NULL };
         Reg { id, ..Reg::ptr(What::MapValue(map), flags) }
     }
 
-    /// The key on the stack, when it is a known number.
-    fn const_key(&mut self, key: &Reg) -> Option<u32> {
+    /// The key on the stack, when it is a known number: all its bytes are zeros of one slot, or they are the end of a spilled
+    /// number. Mirrors `get_constant_map_key()`.
+    fn const_key(&mut self, key: &Reg, size: u32) -> Option<u64> {
         let (What::Stack(frame), Some(off)) = (key.what, key.offset()) else { return None };
         let slot = self.st.frames[frame as usize].slot(off);
-        let byte = state::slot_byte(off);
-        if slot.spilled() == 4 && byte == 0 {
-            let value = slot.reg.s.value32()?;
-            self.nodes.mark(slot.reg.node);
-            return Some(value);
+        let bytes = &slot.bytes[state::slot_byte(off)..];
+        let run = |byte: state::Byte| bytes.iter().take_while(|b| **b == byte).count() as u32;
+        if run(state::Byte::Zero) >= size {
+            return Some(0);
         }
-        slot.bytes[byte..].iter().take(4).all(|b| *b == state::Byte::Zero).then_some(0)
+        if slot.spilled() == 0 || !slot.reg.is_scalar() || run(state::Byte::Spill) != size {
+            return None;
+        }
+        let value = slot.reg.s.value()?;
+        self.nodes.mark(slot.reg.node);
+        Some(value)
     }
 }
 
@@ -326,7 +367,8 @@ fn takes(helper: HelperId, ty: u32) -> bool {
             ]);
             let inner = [BPF_MAP_TYPE_ARRAY_OF_MAPS, BPF_MAP_TYPE_HASH_OF_MAPS];
             let maps_update = helper != H::map_lookup_elem && (only(&inner) || only(&devices));
-            !closed && !other && !maps_update
+            let never = only(&[BPF_MAP_TYPE_CPUMAP, BPF_MAP_TYPE_INSN_ARRAY]);
+            !closed && !other && !maps_update && !never
         }
         H::map_push_elem | H::map_peek_elem => only(&queue),
         H::map_pop_elem => only(&queue[..2]),

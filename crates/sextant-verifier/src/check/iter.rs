@@ -33,9 +33,13 @@ impl Env<'_> {
     }
 
     /// An iterator that exists, in argument `n`: its place.
-    pub(super) fn iter_arg(&mut self, n: u8, ty: &str) -> Res<(u8, i64)> {
+    pub(super) fn iter_arg(&mut self, n: u8, ty: &str, kfunc: &str) -> Res<(u8, i64)> {
         let (frame, off) = self.stack_place(n, 8, &format!("expected an initialized {ty}"))?;
         match self.st.frames[frame as usize].slot(off).special {
+            Special::Iter { flags, .. } if flags & UNTRUSTED != 0 => {
+                let text = format!("expected an RCU CS when using {kfunc}");
+                return refuse_reg(Code::ArgTrust, n, text);
+            }
             Special::Iter { ty: own, first: true, .. } if own == ty => {}
             _ => {
                 let text = format!("expected an initialized {ty} as arg #{}", n - 1);
@@ -46,8 +50,8 @@ impl Env<'_> {
     }
 
     /// bpf_iter_*_destroy(it)
-    pub(super) fn iter_destroy(&mut self, n: u8, ty: &str) -> Res {
-        let (frame, off) = self.iter_arg(n, ty)?;
+    pub(super) fn iter_destroy(&mut self, n: u8, ty: &str, kfunc: &str) -> Res {
+        let (frame, off) = self.iter_arg(n, ty, kfunc)?;
         let Special::Iter { ref_id, .. } = self.st.frames[frame as usize].slot(off).special else {
             return Ok(());
         };
@@ -72,9 +76,9 @@ impl Env<'_> {
     }
 
     /// bpf_iter_*_next(it): one path where there was an element, one where there was none.
-    pub(super) fn iter_next(&mut self, ty: &str, ret: TypeRef) -> Res<Next> {
+    pub(super) fn iter_next(&mut self, ty: &str, kfunc: &Kfunc) -> Res<Next> {
         let pc = self.st.pc;
-        let (frame, off) = self.iter_arg(1, ty)?;
+        let (frame, off) = self.iter_arg(1, ty, kfunc.name)?;
         let Special::Iter { ref_id, drained, flags, .. } = self.st.frames[frame as usize].slot(off).special
         else {
             return Ok(Next::End);
@@ -82,7 +86,7 @@ impl Env<'_> {
         if !drained {
             let mut more = self.st.clone();
             set_iter(&mut more, frame, ref_id, false);
-            let mut element = element(ret, flags, ref_id);
+            let mut element = element(kfunc.proto.ret, flags, ref_id);
             element.node = self.node([0, 0], 0);
             if let Some(round) = self.previous_round(pc, self.parent) {
                 self.widen(round, &mut more);

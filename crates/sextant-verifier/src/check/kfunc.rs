@@ -11,6 +11,9 @@ use super::*;
 use crate::program::ProgKind;
 use crate::range::Scalar;
 
+/// Largest object of bpf_percpu_obj_new(), in bytes (`BPF_GLOBAL_PERCPU_MA_MAX_SIZE`).
+const MAX_PERCPU_SIZE: u64 = 512;
+
 /// What the arguments of a call told.
 #[derive(Default)]
 pub(super) struct Told {
@@ -18,12 +21,16 @@ pub(super) struct Told {
     pub(super) released: Option<u32>,
     /// The value of a `__k` argument.
     pub(super) constant: Option<u64>,
+    /// The object given to `bpf_refcount_acquire` is owned.
+    pub(super) owning: bool,
+    /// The map that holds the timer or work item of an argument before.
+    pub(super) map: Option<u32>,
     /// The object given to `bpf_obj_drop`, `bpf_refcount_acquire`, or the node's struct.
     pub(super) object: Option<Ty>,
     /// Size of a `__szk` buffer.
     pub(super) slice: Option<u32>,
     /// The dynptr an argument named.
-    pub(super) dynptr: Option<(u32, bool)>,
+    pub(super) dynptr: Option<super::memarg::Dynptr>,
 }
 
 impl Env<'_> {
@@ -47,7 +54,7 @@ impl Env<'_> {
         }
         let iter = iterator(kfunc);
         if let (Some(ty), true) = (iter, kfunc.flags.contains(KfuncFlags::ITER_NEXT)) {
-            return self.iter_next(ty, kfunc.proto.ret);
+            return self.iter_next(ty, kfunc);
         }
         let old = self.st.top().regs;
         let told = self.kfunc_args(id, kfunc)?;
@@ -58,7 +65,7 @@ impl Env<'_> {
             self.release(ref_id)?;
         }
         if let (Some(ty), true) = (iter, kfunc.flags.contains(KfuncFlags::ITER_DESTROY)) {
-            self.iter_destroy(1, ty)?;
+            self.iter_destroy(1, ty, kfunc.name)?;
         }
         let result = self.kfunc_result(id, kfunc, &told)?;
         self.clobber();
@@ -87,17 +94,21 @@ impl Env<'_> {
                 let text = format!("program must be sleepable to call sleepable kfunc {name}");
                 return refuse(Code::Sleepable, text);
             }
-            self.check_sleep(name, "kernel func")?;
+            if let Some(place) = self.no_sleep_place() {
+                return refuse(Code::Sleepable, format!("kernel func {name} is sleepable within {place}"));
+            }
         }
         if kfunc.flags.contains(KfuncFlags::RCU_PROTECTED) && !self.st.in_rcu() {
-            return refuse(Code::ArgTrust, format!("R0 kernel function {name} needs RCU protection"));
+            let text = format!("kernel func {name} requires RCU critical section protection");
+            return refuse(Code::ArgTrust, text);
         }
-        if self.st.lock().is_some() && !kfunc.flags.contains(KfuncFlags::SPINLOCK_SAFE) && !in_lock(id) {
+        if self.st.lock().is_some() && !kfunc.flags.contains(KfuncFlags::SPINLOCK_SAFE) {
             return refuse(Code::LockedCall, "function calls are not allowed while holding a lock");
         }
-        if self.st.top().callback.is_some_and(|c| c.is_less) {
-            let text = format!("kernel function {name} can't be called from a rbtree less() callback");
-            return refuse(Code::LockedCall, text);
+        use KfuncId as K;
+        let walks = matches!(id, K::bpf_rbtree_remove | K::bpf_rbtree_left | K::bpf_rbtree_right);
+        if walks && self.in_less() {
+            return refuse(Code::LockedCall, format!("{name} not allowed in rbtree cb"));
         }
         Ok(())
     }
@@ -147,7 +158,9 @@ impl Env<'_> {
             K::bpf_refcount_acquire | K::bpf_refcount_acquire_impl => {
                 let Some(ty) = told.object else { return Ok(None) };
                 let ref_id = self.acquire(RefKind::Object);
-                Reg { id: ref_id, ref_id, ..Reg::ptr(What::Obj(ty), reg::ALLOC | OR_NULL) }
+                // Who owns one can always get another.
+                let null = if told.owning { 0 } else { OR_NULL };
+                Reg { id: ref_id, ref_id, ..Reg::ptr(What::Obj(ty), reg::ALLOC | null) }
             }
             K::bpf_rdonly_cast => {
                 let Some(ty) = told.constant else { return Ok(None) };
@@ -155,12 +168,13 @@ impl Env<'_> {
             }
             K::bpf_cast_to_kern_ctx => Reg::ptr(What::Mem(u32::MAX), reg::UNTRUSTED | RDONLY),
             K::bpf_dynptr_slice | K::bpf_dynptr_slice_rdwr => {
-                let (dynptr, rdonly) = told.dynptr.unwrap_or((0, true));
-                if id == K::bpf_dynptr_slice_rdwr && rdonly {
+                let writes = id == K::bpf_dynptr_slice_rdwr;
+                let packets = matches!(self.prog.kind, ProgKind::Other(hook) if hook.packet_access(true));
+                if writes && !packets {
                     return refuse(Code::Readonly, "the prog does not allow writes to packet data");
                 }
-                let flags = if id == K::bpf_dynptr_slice { RDONLY } else { 0 };
-                let ref_id = dynptr;
+                let flags = if writes { 0 } else { RDONLY };
+                let ref_id = told.dynptr.map_or(0, |d| d.id);
                 let size = told.slice.unwrap_or(0);
                 let id = self.fresh_id();
                 Reg { id, ref_id, ..Reg::ptr(What::Mem(size), OR_NULL | reg::DYNMEM | flags) }
@@ -197,8 +211,28 @@ impl Env<'_> {
     fn obj_new(&mut self, told: &Told, percpu: bool) -> Res<Reg> {
         use sextant_bpf::btf::{Kind, TypeId};
         let id = TypeId(told.constant.unwrap_or(0) as u32);
-        if !self.prog.btf.is_some_and(|b| matches!(b.kind(id), Kind::Struct { union: false, .. })) {
-            return refuse_reg(Code::ArgConst, 1, "bpf_obj_new type ID argument must be of a struct");
+        if told.constant.unwrap_or(0) > u64::from(u32::MAX) {
+            return refuse_reg(Code::ArgConst, 1, "local type ID argument must be in range [0, U32_MAX]");
+        }
+        let btf = self.prog.btf.filter(|b| matches!(b.kind(id), Kind::Struct { union: false, .. }));
+        let Some(btf) = btf else {
+            let text = "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct";
+            return refuse_reg(Code::ArgConst, 1, text);
+        };
+        if percpu {
+            let size = btf.size_of(id).unwrap_or(0);
+            if size > MAX_PERCPU_SIZE {
+                let text = format!("bpf_percpu_obj_new type size ({size}) is greater than {MAX_PERCPU_SIZE}");
+                return refuse_reg(Code::ArgConst, 1, text);
+            }
+            if !walk::scalar_struct(btf, id, 0) {
+                let text = "bpf_percpu_obj_new type ID argument must be of a struct of scalars";
+                return refuse_reg(Code::ArgConst, 1, text);
+            }
+            if !self.fields_of(id).0.is_empty() {
+                let text = "bpf_percpu_obj_new type ID argument must not contain special fields";
+                return refuse_reg(Code::ArgConst, 1, text);
+            }
         }
         let ref_id = self.acquire(RefKind::Object);
         let flags = reg::ALLOC | OR_NULL | if percpu { reg::PERCPU } else { 0 };
@@ -224,10 +258,4 @@ pub(super) fn pointee(ty: TypeRef) -> Option<&'static str> {
         TypeRef::Struct(name) | TypeRef::Union(name) => Some(name),
         _ => None,
     }
-}
-
-/// Kfuncs that may be called with a lock held although the table does not say so: those of 7.3's graph API and the inserts.
-fn in_lock(id: KfuncId) -> bool {
-    use KfuncId as K;
-    matches!(id, K::bpf_refcount_acquire | K::bpf_refcount_acquire_impl)
 }

@@ -306,16 +306,19 @@ impl Env<'_> {
             _ => return Reg::UNKNOWN,
         };
         let ty = self.pointee(ty);
-        let mut flags = match ty {
-            Ty::Kernel(name) if rcu_protected(name) => RCU,
-            Ty::Local(_) => RCU | ALLOC,
-            Ty::Kernel(_) => UNTRUSTED,
+        let percpu = matches!(kind, FieldKind::KptrPercpu(_));
+        let lasts = match ty {
+            Ty::Kernel(name) => percpu || rcu_protected(name),
+            Ty::Local(_) => true,
         };
-        if untrusted || !self.st.in_rcu() {
-            flags = UNTRUSTED;
-        }
-        if matches!(kind, FieldKind::KptrPercpu(_)) {
-            flags |= reg::PERCPU;
+        let mut flags = if untrusted || !lasts || !self.st.in_rcu() { UNTRUSTED } else { RCU };
+        if flags == RCU {
+            flags |= match ty {
+                _ if percpu => PERCPU,
+                Ty::Kernel(_) => 0,
+                Ty::Local(id) if self.fields_of(id).any(|k| k.is_node()) => ALLOC | NON_OWN,
+                Ty::Local(_) => ALLOC,
+            };
         }
         Reg { id, ..Reg::ptr(What::Obj(ty), flags | OR_NULL) }
     }
@@ -455,18 +458,10 @@ impl Env<'_> {
         reg
     }
 
-    fn store_obj(&mut self, n: u8, base: &Reg, ty: Ty, off: i64, size: u32) -> Res {
-        let Some(at) = base.offset().map(|o| o + off) else {
-            return refuse_reg(
-                Code::ObjAccess,
-                n,
-                format!("R{n} is {} access with variable offset", base.type_name()),
-            );
-        };
+    pub(super) fn store_obj(&mut self, n: u8, base: &Reg, ty: Ty, off: i64, size: u32) -> Res {
+        let at = self.obj_place(n, base, ty, off)?;
         match ty {
-            Ty::Local(id) if base.has(ALLOC | NON_OWN) && !base.has(UNTRUSTED | RCU) => {
-                self.local_access(n, id, at, size)
-            }
+            Ty::Local(id) if base.has(ALLOC) && !base.has(UNTRUSTED) => self.local_access(n, id, at, size),
             Ty::Kernel("task_struct") => self.store_task(n, base, at, size),
             _ => {
                 let text =
@@ -477,7 +472,7 @@ impl Env<'_> {
     }
 }
 
-/// Types whose objects are freed only after an RCU grace period.
+/// Types whose objects are freed only after an RCU grace period (`rcu_protected_types`).
 fn rcu_protected(name: &str) -> bool {
-    matches!(name, "task_struct" | "cgroup" | "bpf_cpumask" | "cpumask" | "bpf_crypto_ctx" | "css_set")
+    matches!(name, "task_struct" | "cgroup" | "bpf_cpumask" | "bpf_crypto_ctx" | "bpf_ksock")
 }

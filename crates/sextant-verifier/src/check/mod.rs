@@ -15,6 +15,7 @@ mod compat;
 mod depth;
 mod effect;
 mod equal;
+mod format;
 mod global;
 mod graph;
 mod helper;
@@ -45,6 +46,7 @@ mod step;
 mod tail;
 mod trail;
 mod visit;
+mod walk;
 mod words;
 
 use std::collections::BTreeSet;

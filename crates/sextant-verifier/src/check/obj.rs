@@ -1,42 +1,20 @@
-//! Kernel objects: what lies at an offset of a struct, and how far a pointer found there can be trusted. Mirrors
-//! `btf_struct_access()` of kernel/bpf/btf.c, `check_ptr_to_btf_access()` of verifier.c and `bpf_scx_btf_struct_access()`, 7.3.
+//! Kernel objects: how far a pointer found in one can be trusted, what may be stored. Mirrors `check_ptr_to_btf_access()` of
+//! kernel/bpf/verifier.c, `btf_struct_access()` of btf.c and `bpf_scx_btf_struct_access()` of kernel/sched/ext/ext.c, 7.3.
 
 use sextant_abi::types::{MemberDesc, TypeDesc, TypeRef, find_type};
 use sextant_bpf::btf::TypeId;
 
-use super::reg::{ALLOC, NON_OWN, OR_NULL, PERCPU, RCU, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::reg::{ALLOC, OR_NULL, PERCPU, RCU, RDONLY, Reg, TRUSTED, Ty, UNTRUSTED, What};
+use super::walk::{KernelTypes, Step, Walk, leaf, step, struct_pointee};
 use super::*;
 use crate::fields::SpecialFields;
 use crate::program::ProgKind;
 use crate::range::Scalar;
 
-/// What a load at an offset gives.
-enum Found {
-    Number,
-    /// A pointer member: name, struct pointed to, tags.
-    Pointer {
-        member: &'static str,
-        to: &'static str,
-        rcu: bool,
-        percpu: bool,
-        user: bool,
-    },
-}
-
 impl Env<'_> {
+    /// What `size` bytes of an object are.
     pub(super) fn load_obj(&mut self, n: u8, base: &Reg, ty: Ty, off: i64, size: u32) -> Res<Reg> {
-        let Some(at) = base.offset().map(|o| o + off) else {
-            let text = format!("R{n} is {}{} invalid variable offset", base.type_name(), self.ty_name(ty));
-            return refuse_reg(Code::ObjAccess, n, text);
-        };
-        if at < 0 {
-            let text =
-                format!("R{n} is {}{} invalid negative access: off={at}", base.type_name(), self.ty_name(ty));
-            return refuse_reg(Code::ObjAccess, n, text);
-        }
-        if base.has(PERCPU) {
-            return self.bad_mem(n, base);
-        }
+        let at = self.obj_place(n, base, ty, off)?;
         if base.has(UNTRUSTED) || step::bare_object(base) {
             self.probe[self.st.pc] = true;
         }
@@ -53,82 +31,130 @@ impl Env<'_> {
             self.probe[self.st.pc] = true;
             return Ok(self.number(Scalar::bytes(size)));
         };
-        match walk(desc, at as u32, size) {
-            Ok(Found::Number) => Ok(self.number(Scalar::bytes(size))),
-            Ok(Found::Pointer { member, to, rcu, percpu, user }) => {
-                let flags = match (percpu, user) {
-                    (false, false) => self.field_flags(base, name, member, rcu),
-                    (true, _) => PERCPU,
-                    (_, true) => return Ok(self.number(Scalar::bytes(size))),
-                };
-                let mut reg = Reg::ptr(What::Obj(Ty::Kernel(to)), flags);
-                if reg.has(OR_NULL) {
-                    reg.id = self.fresh_id();
-                }
-                Ok(reg)
-            }
-            Err(why) => {
-                refuse_reg(Code::ObjAccess, n, format!("access {why} struct {name} off {at} size {size}"))
-            }
+        let mut untrusted = false;
+        let walk = Walk { off: at as u32, size, flexible: true };
+        match leaf(&KernelTypes, desc, walk, &mut untrusted) {
+            Ok(Step::Pointer(holder, index)) => Ok(self.found_pointer(base, name, holder, index, untrusted)),
+            Ok(Step::Bytes) => Ok(Reg::ptr(What::Mem(u32::MAX), UNTRUSTED | RDONLY)),
+            Ok(_) => Ok(self.number(Scalar::bytes(size))),
+            Err(why) => refuse_reg(Code::ObjAccess, n, why),
         }
     }
 
-    /// How far a pointer loaded from `name.member` can be trusted.
-    fn field_flags(&self, base: &Reg, name: &str, member: &str, tagged_rcu: bool) -> u16 {
+    /// Where in the object an access is: at a known offset, not before it, of memory that is one object.
+    pub(super) fn obj_place(&self, n: u8, base: &Reg, ty: Ty, off: i64) -> Res<i64> {
+        let Some(at) = base.offset().map(|o| o + off) else {
+            let text = format!("R{n} is {}{} invalid variable offset", base.type_name(), self.ty_name(ty));
+            return refuse_reg(Code::ObjAccess, n, text);
+        };
+        let place = format!("R{n} is {}{}", base.type_name(), self.ty_name(ty));
+        if at < 0 {
+            return refuse_reg(Code::ObjAccess, n, format!("{place} invalid negative access: off={at}"));
+        }
+        if base.has(PERCPU) {
+            return refuse_reg(Code::NotAPointer, n, format!("{place} access percpu memory: off={at}"));
+        }
+        Ok(at)
+    }
+
+    /// A pointer member that was loaded.
+    fn found_pointer(
+        &mut self,
+        base: &Reg,
+        name: &str,
+        holder: &'static TypeDesc,
+        index: usize,
+        untrusted: bool,
+    ) -> Reg {
+        let member = holder.members()[index];
+        let mut ty = member.ty.strip();
+        while let TypeRef::Array(of, _) = ty {
+            ty = of.strip();
+        }
+        let TypeRef::Ptr(to) = ty else { return Reg::UNKNOWN };
+        let Some(to) = struct_pointee(*to) else { return Reg::UNKNOWN };
+        let flags = self.field_flags(base, name, member.name, untrusted);
+        let mut reg = Reg::ptr(What::Obj(Ty::Kernel(to)), flags);
+        if reg.has(OR_NULL) {
+            reg.id = self.fresh_id();
+        }
+        reg
+    }
+
+    /// How far a pointer loaded from `name.member` can be trusted. `untrusted`: through a union.
+    fn field_flags(&self, base: &Reg, name: &str, member: &str, untrusted: bool) -> u16 {
         if base.has(UNTRUSTED) {
             return UNTRUSTED;
         }
-        let safe = base.is_trusted() || base.has(RCU);
-        if !safe {
-            return 0;
+        let through = if untrusted { UNTRUSTED } else { 0 };
+        if !base.is_trusted() && !base.has(RCU) {
+            return through;
         }
         if safe_trusted(name, member) {
-            return TRUSTED;
+            return TRUSTED | through;
+        }
+        if safe_trusted_or_null(name, member) {
+            return TRUSTED | OR_NULL | through;
         }
         if !self.st.in_rcu() {
             return UNTRUSTED;
         }
         if safe_rcu(name, member) {
-            return RCU;
+            return RCU | through;
         }
-        if tagged_rcu {
+        if safe_rcu_or_null(name, member) {
             return RCU | OR_NULL;
         }
-        0
+        through
     }
 
-    fn load_local(&mut self, n: u8, base: &Reg, id: TypeId, at: i64, size: u32) -> Res<Reg> {
-        self.local_bounds(n, id, at, size)?;
-        let Some(btf) = self.prog.btf else { return Ok(self.number(Scalar::bytes(size))) };
-        let fields = SpecialFields::of_object(btf, id);
-        if let Some(field) = fields.touched(at, size.into()).next()
-            && !field.kind.is_kptr()
-        {
-            let text = format!("{} cannot be accessed directly by load/store", field.kind.name());
-            return refuse_reg(Code::SpecialField, n, text);
+    /// A kernel object or one of the program's as memory of a helper, kfunc or global function.
+    pub(super) fn obj_arg(&mut self, n: u8, reg: &Reg, size: u32, reads: bool, writes: bool) -> Res {
+        let What::Obj(ty) = reg.what else { return Ok(()) };
+        if reads {
+            let probe = self.probe[self.st.pc];
+            self.load_obj(n, reg, ty, 0, size)?;
+            self.probe[self.st.pc] = probe;
         }
-        if !base.has(ALLOC | NON_OWN) {
-            self.probe[self.st.pc] = true;
-        }
-        Ok(self.number(Scalar::bytes(size)))
-    }
-
-    fn local_bounds(&self, n: u8, id: TypeId, at: i64, size: u32) -> Res {
-        let bytes = self.prog.btf.and_then(|b| b.size_of(id).ok()).unwrap_or(0);
-        if at < 0 || at as u64 + u64::from(size) > bytes {
-            let name = self.ty_name(Ty::Local(id));
-            let text = format!("access beyond struct {name} at off {at} size {size}");
-            return refuse_reg(Code::ObjAccess, n, text);
+        if writes {
+            self.obj_place(n, reg, ty, 0)?;
+            self.store_obj(n, reg, ty, 0, size)?;
         }
         Ok(())
     }
 
+    fn load_local(&mut self, n: u8, base: &Reg, id: TypeId, at: i64, size: u32) -> Res<Reg> {
+        if base.has(ALLOC) {
+            self.no_field(n, id, at, size)?;
+        }
+        match self.local_step(n, id, at, size)? {
+            Step::Bytes => Ok(Reg::ptr(What::Mem(u32::MAX), UNTRUSTED | RDONLY)),
+            _ => Ok(self.number(Scalar::bytes(size))),
+        }
+    }
+
+    /// What lies there in a struct of the program's.
+    fn local_step(&self, n: u8, id: TypeId, at: i64, size: u32) -> Res<Step<TypeId>> {
+        let Some(btf) = self.prog.btf else { return Ok(Step::Number) };
+        let Ok(off) = u32::try_from(at) else {
+            return refuse_reg(Code::ObjAccess, n, format!("invalid negative access: off={at}"));
+        };
+        let walk = Walk { off, size, flexible: false };
+        match leaf(btf, id, walk, &mut false) {
+            Ok(found) => Ok(found),
+            Err(why) => refuse_reg(Code::ObjAccess, n, why),
+        }
+    }
+
     /// A store into an allocated object.
     pub(super) fn local_access(&mut self, n: u8, id: TypeId, at: i64, size: u32) -> Res {
-        self.local_bounds(n, id, at, size)?;
+        self.no_field(n, id, at, size)?;
+        self.local_step(n, id, at, size).map(|_| ())
+    }
+
+    fn no_field(&self, n: u8, id: TypeId, at: i64, size: u32) -> Res {
         let Some(btf) = self.prog.btf else { return Ok(()) };
-        let fields = SpecialFields::of_object(btf, id);
-        if let Some(field) = fields.touched(at, size.into()).next() {
+        if let Some(field) = SpecialFields::of_object(btf, id).touched(at, size.into()).next() {
             let text = format!("direct access to {} is disallowed", field.kind.name());
             return refuse_reg(Code::SpecialField, n, text);
         }
@@ -149,7 +175,7 @@ impl Env<'_> {
         let inside = |field: &&str| {
             task_scx_field(field).is_some_and(|(off, len)| at >= off && at + i64::from(size) <= off + len)
         };
-        if base.has(UNTRUSTED) || step::bare_object(base) {
+        if base.may_be_gone() {
             let text =
                 format!("R{n} is {}task_struct, which may be gone: writing is not allowed", base.type_name());
             return refuse_reg(Code::ObjWrite, n, text);
@@ -204,97 +230,41 @@ pub(super) fn size_of(ty: TypeRef) -> u32 {
     }
 }
 
-/// What `size` bytes at `off` are. The error is the kernel's word for how the access lies wrong.
-fn walk(desc: &'static TypeDesc, off: u32, size: u32) -> Result<Found, &'static str> {
-    if off + size > desc.size {
-        return flexible(desc, off, size).ok_or("beyond");
+/// Whether a pointer into `own` at `off` is one to `wanted`: itself, or a struct that starts there. `strict`: itself only. Mirrors
+/// `btf_struct_ids_match()`.
+pub(super) fn same_struct(own: Ty, wanted: &str, off: i64, strict: bool) -> bool {
+    let Ty::Kernel(name) = own else { return false };
+    if name == wanted && off == 0 {
+        return true;
     }
-    for m in desc.members() {
-        if m.bits != 0 {
-            if m.bit_offset / 8 < off + size && off < (m.bit_offset + m.bits).div_ceil(8) {
-                return Ok(Found::Number);
-            }
-            continue;
-        }
-        let (start, len) = (m.bit_offset / 8, size_of(m.ty));
-        if off < start || off >= start + len {
-            continue;
-        }
-        if let Some(found) = member(desc, m, m.ty, off - start, size)? {
-            return Ok(found);
+    let (Some(mut desc), Ok(mut off)) = (find_type(name), u32::try_from(off)) else { return false };
+    while !strict {
+        match step(&KernelTypes, desc, Walk { off, size: 1, flexible: true }, &mut false) {
+            Ok(Step::Into(inner)) if !inner.name.is_empty() && inner.name == wanted => return true,
+            Ok(Step::Into(inner)) => (desc, off) = (inner, 0),
+            _ => return false,
         }
     }
-    // Padding and what is not modelled.
-    Ok(Found::Number)
+    false
 }
 
-/// Elements of an array at the end of the struct.
-fn flexible(desc: &'static TypeDesc, off: u32, size: u32) -> Option<Found> {
-    let last = desc.members().last()?;
-    let TypeRef::Array(elem, 0) = last.ty.strip() else { return None };
-    let start = last.bit_offset / 8;
-    let len = size_of(*elem).max(1);
-    if off < start {
-        return None;
-    }
-    member(desc, last, *elem, (off - start) % len, size).ok().flatten()
-}
-
-fn member(
-    _owner: &TypeDesc,
-    m: &'static MemberDesc,
-    ty: TypeRef,
-    off: u32,
-    size: u32,
-) -> Result<Option<Found>, &'static str> {
-    let mut tags = (false, false, false);
-    match ty.strip() {
-        TypeRef::Array(elem, _) => {
-            let len = size_of(*elem).max(1);
-            member(_owner, m, *elem, off % len, size)
-        }
-        TypeRef::Struct(name) | TypeRef::Union(name) => match find_type(name) {
-            Some(desc) => walk(desc, off, size).map(Some),
-            None => Ok(Some(Found::Number)),
-        },
-        TypeRef::Anon(desc) => {
-            // Members of a union: the first that is a pointer decides.
-            if let sextant_abi::types::Body::Union(members) = desc.body {
-                for m in members {
-                    if let Ok(Some(found @ Found::Pointer { .. })) = member(desc, m, m.ty, off, size) {
-                        return Ok(Some(found));
-                    }
-                }
-                return Ok(Some(Found::Number));
-            }
-            walk(desc, off, size).map(Some)
-        }
-        TypeRef::Ptr(to) => {
-            if size != 8 || off != 0 {
-                return Err("inside of a pointer of");
-            }
-            let mut at = *to;
-            let name = loop {
-                at = match at {
-                    TypeRef::TypeTag(tag, inner) => {
-                        tags = (tags.0 || tag == "rcu", tags.1 || tag == "percpu", tags.2 || tag == "user");
-                        *inner
-                    }
-                    TypeRef::Const(inner) | TypeRef::Volatile(inner) | TypeRef::Typedef(_, inner) => *inner,
-                    TypeRef::Struct(name) | TypeRef::Union(name) => break name,
-                    _ => return Ok(Some(Found::Number)),
-                };
-            };
-            let (rcu, percpu, user) = tags;
-            Ok(Some(Found::Pointer { member: m.name, to: name, rcu, percpu, user }))
-        }
-        _ => Ok(Some(Found::Number)),
-    }
-}
-
-/// Fields whose object lives as long as the one that holds them (`BTF_TYPE_SAFE_TRUSTED`).
+/// Fields whose object lives as long as the one that holds them, never NULL (`BTF_TYPE_SAFE_TRUSTED`).
 fn safe_trusted(name: &str, member: &str) -> bool {
-    matches!((name, member), ("bpf_iter__task", "task" | "meta"))
+    matches!(
+        (name, member),
+        ("bpf_iter__task", "task" | "meta")
+            | ("bpf_iter_meta", "seq")
+            | ("linux_binprm", "file")
+            | ("file", "f_inode")
+    )
+}
+
+/// The same, may be NULL (`BTF_TYPE_SAFE_TRUSTED_OR_NULL`).
+fn safe_trusted_or_null(name: &str, member: &str) -> bool {
+    matches!(
+        (name, member),
+        ("dentry", "d_inode") | ("socket", "sk") | ("vm_area_struct", "vm_mm" | "vm_file")
+    )
 }
 
 /// Fields that are never NULL and whose object lives through the RCU read side (`BTF_TYPE_SAFE_RCU`).
@@ -306,4 +276,9 @@ fn safe_rcu(name: &str, member: &str) -> bool {
             | ("css_set", "dfl_cgrp")
             | ("cgroup_subsys_state", "cgroup")
     )
+}
+
+/// The same, may be NULL (`BTF_TYPE_SAFE_RCU_OR_NULL`).
+fn safe_rcu_or_null(name: &str, member: &str) -> bool {
+    matches!((name, member), ("mm_struct", "exe_file" | "owner") | ("sk_buff", "sk") | ("request_sock", "sk"))
 }

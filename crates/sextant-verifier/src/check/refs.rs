@@ -1,8 +1,8 @@
 //! References: acquired, released, and what happens to what was derived from them. Mirrors `acquire_reference()`,
 //! `release_reference()` of kernel/bpf/verifier.c, 7.3.
 
-use super::reg::{NON_OWN, OR_NULL, RCU, Reg, UNTRUSTED, What};
-use super::state::{Ref, RefKind};
+use super::reg::{NON_OWN, OR_NULL, RCU, Reg, UNTRUSTED};
+use super::state::{Ref, RefKind, Special};
 use super::*;
 
 impl Env<'_> {
@@ -35,15 +35,26 @@ impl Env<'_> {
         Ok(())
     }
 
-    /// An RCU read side ends: what it protected can no longer be trusted.
-    pub(super) fn leave_rcu(&mut self) {
+    /// What kept RCU-protected objects alive may have ended: then what it protected can no longer be trusted, nor can iterators
+    /// that walk over such objects go on. Mirrors `invalidate_rcu_protected_refs()`.
+    pub(super) fn maybe_leave_rcu(&mut self) {
+        if self.st.in_rcu() {
+            return;
+        }
         let (nodes, pc) = (&mut self.nodes, self.st.pc);
         self.st.each_reg(|r| {
-            if r.has(RCU) && matches!(r.what, What::Obj(_)) {
+            if r.has(RCU) && r.is_ptr() {
                 r.node = nodes.new_at(pc, [0, 0], r.node);
                 r.flags = (r.flags & !RCU & !NON_OWN & !OR_NULL) | UNTRUSTED;
             }
         });
+        for slot in self.st.frames.iter_mut().flat_map(|f| &mut f.stack) {
+            if let Special::Iter { flags, .. } = &mut slot.special
+                && *flags & RCU != 0
+            {
+                *flags = UNTRUSTED;
+            }
+        }
     }
 
     /// A lock is released: nodes that its list or tree owns can no longer be used.

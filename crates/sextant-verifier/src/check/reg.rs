@@ -67,6 +67,13 @@ pub enum What {
     Sock(Sock),
 }
 
+impl What {
+    /// Whether it is a kernel or allocated object.
+    pub fn is_obj(self) -> bool {
+        matches!(self, What::Obj(_))
+    }
+}
+
 /// May be NULL.
 pub const OR_NULL: u16 = 1;
 /// May not be written.
@@ -87,7 +94,7 @@ pub const NON_OWN: u16 = 128;
 pub const RINGBUF: u16 = 256;
 /// `id` names a number that differs by `delta` from others with the id.
 pub const DELTA: u16 = 512;
-/// Memory of a dynptr slice.
+/// Memory of `bpf_dynptr_slice()`, a type of its own (`PTR_TO_MEM | DYNPTR_TYPE_*`).
 pub const DYNMEM: u16 = 1024;
 /// With `DELTA`: the sum is one of 32 bits, and the number it was added to has no upper half.
 pub const DELTA32: u16 = 2048;
@@ -171,6 +178,24 @@ impl Reg {
     /// A pointer's constant offset.
     pub fn offset(&self) -> Option<i64> {
         self.s.value().map(|v| v as i64)
+    }
+
+    /// The flags that belong to a pointer's type.
+    pub fn type_flags(&self) -> u16 {
+        self.flags & !(DELTA | DELTA32)
+    }
+
+    /// A pointer to an object, with no flags but those that say why it is good or that nothing does.
+    pub fn is_plain_object(&self) -> bool {
+        let flags = self.type_flags();
+        let owned = ALLOC | NON_OWN;
+        matches!(self.what, What::Obj(_))
+            && (matches!(flags, 0 | ALLOC | TRUSTED | RCU) || flags == owned || flags == owned | RCU)
+    }
+
+    /// A pointer to an object that nothing says is still there (`PTR_TO_BTF_ID` without a flag, or untrusted).
+    pub fn may_be_gone(&self) -> bool {
+        matches!(self.what, What::Obj(_)) && (self.type_flags() == 0 || self.has(UNTRUSTED))
     }
 
     /// Whether a kfunc takes it as trusted.

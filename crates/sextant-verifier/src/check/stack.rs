@@ -182,14 +182,17 @@ impl Env<'_> {
         Ok(())
     }
 
-    /// Overwriting a dynptr ends it, unless it must be given back; iterators may not be overwritten.
+    /// Overwriting a dynptr ends it, unless it is the last that can give back what it holds; iterators may not be overwritten.
     fn destroy_special(&mut self, frame: u8, min: i64, end: i64) -> Res {
-        let special: Vec<Special> =
-            self.slots(frame, min, end).map(|s| s.special).filter(|s| *s != Special::None).collect();
-        for special in special {
+        let (first, last) = (slot_index(end - 1), slot_index(min));
+        for at in first..=last {
+            let special = self.st.frames[frame as usize].stack.get(at).map_or(Special::None, |s| s.special);
             match special {
-                Special::Dynptr { ref_id: 0, id, .. } => self.forget_dynptr(id),
-                Special::Dynptr { .. } => return refuse(Code::Dynptr, "cannot overwrite referenced dynptr"),
+                Special::None => {}
+                Special::Dynptr { ref_id, .. } if ref_id != 0 && self.dynptrs_of(ref_id) == 1 => {
+                    return refuse(Code::Dynptr, "cannot overwrite referenced dynptr");
+                }
+                Special::Dynptr { id, .. } => self.forget_dynptr(id),
                 Special::Iter { ty, .. } => {
                     return refuse(
                         Code::Iterator,
@@ -202,6 +205,20 @@ impl Env<'_> {
         Ok(())
     }
 
+    /// Dynptrs that share a reference: one and its clones.
+    fn dynptrs_of(&self, ref_id: u32) -> usize {
+        let slots = self.st.frames.iter().flat_map(|f| &f.stack);
+        let mut ids: Vec<u32> = slots
+            .filter_map(|slot| match slot.special {
+                Special::Dynptr { id, ref_id: own, .. } if own == ref_id => Some(id),
+                _ => None,
+            })
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.len()
+    }
+
     /// A dynptr's slots become ordinary bytes, and slices of it become unusable.
     pub(super) fn forget_dynptr(&mut self, gone: u32) {
         for frame in &mut self.st.frames {
@@ -212,9 +229,10 @@ impl Env<'_> {
                 }
             }
         }
+        let (nodes, pc) = (&mut self.nodes, self.st.pc);
         self.st.each_reg(|r| {
-            if r.has(reg::DYNMEM) && r.ref_id == gone {
-                *r = Reg { node: r.node, ..Reg::UNKNOWN };
+            if matches!(r.what, What::Mem(_)) && r.ref_id == gone {
+                *r = Reg { node: nodes.new_at(pc, [0, 0], r.node), ..Reg::UNKNOWN };
             }
         });
     }

@@ -48,15 +48,15 @@ pub enum Special {
         first: bool,
         /// Its identity.
         id: u32,
-        /// The reference it must give back (ring buffer); 0: none.
+        /// The reference that it and its clones must give back (ring buffer); 0: none.
         ref_id: u32,
-        /// Memory behind it may not be written.
-        rdonly: bool,
     },
     /// Saved interrupt flags.
     Irq {
         /// Its reference.
         ref_id: u32,
+        /// Saved with a resilient lock.
+        with_lock: bool,
     },
 }
 
@@ -155,8 +155,20 @@ pub enum RefKind {
     Lock(LockId),
     /// A held `bpf_res_spin_lock`.
     ResLock(LockId),
+    /// One taken with interrupts saved.
+    ResLockIrq(LockId),
     /// Saved interrupt flags.
     Irq,
+}
+
+impl RefKind {
+    /// The lock that it is.
+    pub fn lock(self) -> Option<LockId> {
+        match self {
+            RefKind::Lock(id) | RefKind::ResLock(id) | RefKind::ResLockIrq(id) => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// Which lock: map or object, and the identity of the value it was found in.
@@ -252,12 +264,9 @@ impl State {
         }
     }
 
-    /// The spin lock held, if any.
+    /// The lock taken last, if any is held.
     pub fn lock(&self) -> Option<LockId> {
-        self.refs.iter().rev().find_map(|r| match r.kind {
-            RefKind::Lock(id) | RefKind::ResLock(id) => Some(id),
-            _ => None,
-        })
+        self.refs.iter().rev().find_map(|r| r.kind.lock())
     }
 
     /// Whether interrupts were saved.

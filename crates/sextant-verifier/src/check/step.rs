@@ -366,17 +366,23 @@ impl Env<'_> {
         use sextant_bpf::btf::{Kind as BtfKind, KindTag, TypeId};
         let untyped = Reg::ptr(What::Mem(u32::MAX), reg::RDONLY);
         let Some(btf) = self.prog.kernel_btf else { return untyped };
-        let BtfKind::Var { ty, .. } = btf.kind(TypeId(id)) else { return untyped };
+        let ty = match btf.kind(TypeId(id)) {
+            BtfKind::Var { ty, .. } => ty,
+            BtfKind::Func { .. } => return Reg::ptr(What::Mem(0), reg::RDONLY),
+            _ => return untyped,
+        };
         let desc = btf.resolve(*ty).ok().and_then(|ty| sextant_abi::types::find_type(btf.name(ty)));
         let percpu = btf.find(".data..percpu", KindTag::DataSec).is_some_and(|sec| match btf.kind(sec) {
             BtfKind::DataSec { vars, .. } => vars.iter().any(|v| v.var == TypeId(id)),
             _ => false,
         });
         match (desc, btf.size_of(*ty)) {
+            // Nobody says that the variable stays: it is as any pointer that was found.
             (Some(desc), _) => {
-                Reg::ptr(What::Obj(reg::Ty::Kernel(desc.name)), if percpu { reg::PERCPU } else { TRUSTED })
+                Reg::ptr(What::Obj(reg::Ty::Kernel(desc.name)), if percpu { reg::PERCPU } else { 0 })
             }
             (None, Ok(size)) if percpu => Reg::ptr(What::Mem(size as u32), reg::PERCPU | reg::RDONLY),
+            (None, Ok(size)) => Reg::ptr(What::Mem(size as u32), reg::RDONLY),
             _ => untyped,
         }
     }

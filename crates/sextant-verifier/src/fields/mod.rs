@@ -75,6 +75,25 @@ impl FieldKind {
         )
     }
 
+    /// Whether freeing it is possible inside a non-maskable interrupt.
+    pub const fn is_nmi_safe(self) -> bool {
+        matches!(
+            self,
+            FieldKind::SpinLock
+                | FieldKind::ResSpinLock
+                | FieldKind::Timer
+                | FieldKind::Wq
+                | FieldKind::TaskWork
+                | FieldKind::KptrUntrusted(_)
+                | FieldKind::Refcount
+        )
+    }
+
+    /// Whether it makes the object a node of a list or tree.
+    pub const fn is_node(self) -> bool {
+        matches!(self, FieldKind::ListNode | FieldKind::RbNode)
+    }
+
     /// Its C name.
     pub const fn name(self) -> &'static str {
         match self {
