@@ -266,7 +266,10 @@ fn dsq_iterators_give_rcu_tasks() {
     program(&format!("{new}stdw [%r10-16], 0\n{end}"))
         .refused(Code::Iterator, "cannot overwrite bpf_iter_scx_dsq");
     let sleepable = format!("{new}{end}").replace("exit", "mov %r0, 0\nexit");
-    program(&sleepable).op(Op::Init).sleepable().refused(Code::ArgTrust, "requires RCU critical section protection");
+    program(&sleepable)
+        .op(Op::Init)
+        .sleepable()
+        .refused(Code::ArgTrust, "requires RCU critical section protection");
 }
 
 /// Found by random programs.

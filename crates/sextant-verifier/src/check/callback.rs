@@ -52,7 +52,8 @@ impl Env<'_> {
         self.push(inside, func)
     }
 
-    /// The callback runs later, with a frame of its own.
+    /// The callback runs later, with a frame of its own. It is not part of the path that sets it: a callback that sets itself makes
+    /// no loop. Mirrors `push_async_cb()`.
     pub(super) fn run_later(&mut self, func: usize, form: Form, sleepable: bool) -> Res {
         self.later.insert(func);
         let mut state = State::new(func, sleepable);

@@ -20,6 +20,8 @@ pub(super) trait Types {
     fn size(&self, ty: Self::Id) -> u32;
     /// Whether it is a union.
     fn is_union(&self, ty: Self::Id) -> bool;
+    /// Whether all members are described, so that what lies between them is nothing.
+    fn is_complete(&self) -> bool;
     /// Its member of that index.
     fn member(&self, ty: Self::Id, index: usize) -> Option<Member<Self::Id>>;
 }
@@ -110,12 +112,20 @@ pub(super) fn step<T: Types>(
             }
         }
         match find(ty, members, off, size, &name, *untrusted)? {
-            Ok(found) => return Ok(found),
-            Err((inner, rest)) => (ty, off) = (inner, rest),
+            Some(Ok(found)) => return Ok(found),
+            Some(Err((inner, rest))) => (ty, off) = (inner, rest),
+            None if types.is_complete() => {
+                return Err(format!("struct {name} doesn't have field at offset {off}"));
+            }
+            // A member that is not described.
+            None => return Ok(Step::Number),
         }
     }
     Err("types nest too deep".into())
 }
+
+/// What is at an offset: the end of the walk, or where it goes on, or no member.
+type Found<Id> = Option<Result<Step<Id>, (Id, u32)>>;
 
 /// The member at `off`; or the struct and the offset in it where the search goes on.
 fn find<Id: Copy>(
@@ -125,8 +135,7 @@ fn find<Id: Copy>(
     size: u32,
     name: &str,
     untrusted: bool,
-) -> Result<Result<Step<Id>, (Id, u32)>, String> {
-    let missing = || format!("struct {name} doesn't have field at offset {off}");
+) -> Result<Found<Id>, String> {
     for m in members {
         let start = m.bit_offset / 8;
         if off + size <= start {
@@ -134,7 +143,7 @@ fn find<Id: Copy>(
         }
         if m.bits != 0 {
             if off <= start && (m.bit_offset + m.bits).div_ceil(8) <= off + size {
-                return Ok(Ok(Step::Number));
+                return Ok(Some(Ok(Step::Number)));
             }
             continue;
         }
@@ -148,20 +157,20 @@ fn find<Id: Copy>(
         let one = m.elems.map_or(m.size, |n| m.size / n.max(1)).max(1);
         let at = start + (off - start) / one * one;
         return match m.what {
-            Elem::Struct(inner) if off == at => Ok(Ok(Step::Into(inner))),
-            Elem::Struct(inner) => Ok(Err((inner, off - at))),
+            Elem::Struct(inner) if off == at => Ok(Some(Ok(Step::Into(inner)))),
+            Elem::Struct(inner) => Ok(Some(Err((inner, off - at)))),
             Elem::ToStruct | Elem::Ptr if size != one || off != at => Err(format!(
                 "cannot access ptr member with moff {at} in struct {name} with off {off} size {size}"
             )),
-            Elem::ToStruct => Ok(Ok(Step::Pointer(ty, m.index))),
-            Elem::Ptr => Ok(Ok(Step::Bytes)),
+            Elem::ToStruct => Ok(Some(Ok(Step::Pointer(ty, m.index)))),
+            Elem::Ptr => Ok(Some(Ok(Step::Bytes))),
             Elem::Scalar if off + size > end && !untrusted => Err(format!(
                 "access beyond the end of member (mend:{end}) in struct {name} with off {off} size {size}"
             )),
-            Elem::Scalar => Ok(Ok(Step::Number)),
+            Elem::Scalar => Ok(Some(Ok(Step::Number))),
         };
     }
-    Err(missing())
+    Ok(None)
 }
 
 /// Follows an access to its end.
@@ -217,6 +226,10 @@ impl Types for KernelTypes {
         matches!(ty.body, Body::Union(_))
     }
 
+    fn is_complete(&self) -> bool {
+        false
+    }
+
     fn member(&self, ty: Self::Id, index: usize) -> Option<Member<Self::Id>> {
         let m = ty.members().get(index)?;
         let (mut elem, mut elems) = (m.ty.strip(), None);
@@ -248,6 +261,10 @@ impl Types for Btf {
 
     fn is_union(&self, ty: TypeId) -> bool {
         matches!(self.kind(ty), Kind::Struct { union: true, .. })
+    }
+
+    fn is_complete(&self) -> bool {
+        true
     }
 
     fn member(&self, ty: TypeId, index: usize) -> Option<Member<TypeId>> {
