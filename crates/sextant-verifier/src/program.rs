@@ -10,7 +10,7 @@ use sextant_bpf::btf::{Btf, Kind, TypeId};
 
 use crate::diag::Source;
 pub use crate::fields::{Field, FieldKind, FieldsError, Holder, SpecialFields, check_objects};
-pub use crate::hook::Hook;
+pub use crate::hook::{Hook, RawTpArg, raw_tp_arg};
 use crate::reach::ReadOnly;
 
 /// A program to verify.

@@ -18,13 +18,6 @@ use support::{command, root};
 /// File (without `.bpf.c`) and variants on which Sextant and Linux differ.
 const WRONG: &[(&str, &[u64])] = &[
     ("c03_timer", &[7]),
-    ("g03_sleepable_global", &[1, 2, 3, 5]),
-    ("k09_percpu", &[3, 4]),
-    ("k11_found_pointers", &[0, 6, 8, 19]),
-    ("l06_task_css_iter", &[4]),
-    ("m06_snprintf_rules", &[1, 2, 3, 5, 7]),
-    ("r03_res_spin", &[3, 4]),
-    ("r05_rcu_by_other_means", &[3, 4, 5, 6]),
 ];
 
 /// A probe and what Linux says of it.

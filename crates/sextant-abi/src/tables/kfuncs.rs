@@ -343,8 +343,8 @@ kfuncs! {
     fn bpf_rbtree_remove(root: Ptr<BpfRbRoot>, node: Ptr<BpfRbNode>) -> Ptr<BpfRbNode>; [ACQUIRE, RET_NULL, SPINLOCK_SAFE] [CORE] "≤6.18";
     fn bpf_rbtree_right(root: Ptr<BpfRbRoot>, node: Ptr<BpfRbNode>) -> Ptr<BpfRbNode>; [RET_NULL, SPINLOCK_SAFE] [CORE] "≤6.18";
     fn bpf_rbtree_root(root: Ptr<BpfRbRoot>) -> Ptr<BpfRbNode>; [RET_NULL, SPINLOCK_SAFE] [CORE] "≤6.18";
-    fn bpf_refcount_acquire(p__refcounted_kptr: Ptr<Void>) -> Ptr<Void>; [ACQUIRE, RCU, RET_NULL] [CORE] "≤7.3";
-    fn bpf_refcount_acquire_impl(p__refcounted_kptr: Ptr<Void>, meta__ign: Ptr<Void>) -> Ptr<Void>; [ACQUIRE, RCU, RET_NULL] [CORE] "≤6.18";
+    fn bpf_refcount_acquire(p__refcounted_kptr: Ptr<Void>) -> Ptr<Void>; [ACQUIRE, RCU, RET_NULL, SPINLOCK_SAFE] [CORE] "≤7.3";
+    fn bpf_refcount_acquire_impl(p__refcounted_kptr: Ptr<Void>, meta__ign: Ptr<Void>) -> Ptr<Void>; [ACQUIRE, RCU, RET_NULL, SPINLOCK_SAFE] [CORE] "≤6.18";
     // Loops over numbers and bits.
     fn bpf_iter_bits_destroy(it: Ptr<BpfIterBits>) -> Void; [ITER_DESTROY] [CORE] "≤6.18";
     fn bpf_iter_bits_new(it: Ptr<BpfIterBits>, unsafe_ptr__ign: Ptr<Const<U64>>, nr_words: U32) -> Int; [ITER_NEW, PERFMON] [CORE] "≤6.18";

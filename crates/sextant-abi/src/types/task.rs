@@ -10,6 +10,7 @@ use super::declare::{kernel_opaque, kernel_typedefs, kernel_types};
 kernel_types! {
     /// A task.
     pub struct TaskStruct = "task_struct" {
+        thread_info: ThreadInfo,
         /// `TASK_*`
         __state: UInt,
         /// `PF_*`
@@ -64,6 +65,14 @@ kernel_types! {
         /// NUMA_NO_NODE (-1): no NUMA balancing.
         numa_preferred_nid: Int,
         rcu_read_lock_nesting: Int,
+    }
+
+    /// What the entry code looks at. Tasks here get no signals and no other work: all zero. Whether a CPU must reschedule is kept in
+    /// the class.
+    pub struct ThreadInfo = "thread_info" {
+        /// `TIF_*`
+        flags: ULong,
+        syscall_work: ULong,
     }
 
     /// `p->scx`: the members that the class keeps up to date. Its links, states and counters are ordinary Rust and not here.

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use sextant_abi::ProgramImage;
 use sextant_abi::tables::Op;
 use sextant_abi::types::find_type;
-use sextant_bpf::btf::{Kind, TypeId, ext};
+use sextant_bpf::btf::{Kind, Param, TypeId, ext};
+use sextant_verifier::program::{RawTpArg, raw_tp_arg};
 use sextant_verifier::{
     Accepted, CtxArg, Hook, MapDesc, ProgKind, Program, Rejection, gpl_compatible, verify, verify_with_log,
 };
@@ -162,20 +163,29 @@ impl Kernel {
         let Kind::FuncProto { params, .. } = btf.kind(proto) else { return Vec::new() };
         // A tracepoint's first parameter is the kernel's own.
         let skip = usize::from(how == TRACE_RAW_TP);
-        let mut args: Vec<CtxArg> = params.iter().skip(skip).map(|p| self.tracing_arg(p.ty, how)).collect();
+        let name = btf.name(attach).strip_prefix("btf_trace_").unwrap_or("");
+        let arg = |(i, p): (usize, &Param)| self.tracing_arg(p, how, raw_tp_arg(name, i));
+        let mut args: Vec<CtxArg> = params.iter().skip(skip).enumerate().map(arg).collect();
         if how == TRACE_FEXIT {
             args.push(CtxArg::Number);
         }
         args
     }
 
-    fn tracing_arg(&self, ty: TypeId, how: u32) -> CtxArg {
+    fn tracing_arg(&self, param: &Param, how: u32, may_be: RawTpArg) -> CtxArg {
         let btf = self.btf();
-        let to = match btf.resolve(ty).map(|ty| btf.kind(ty)) {
+        let null = may_be == RawTpArg::OrNull || btf.str(param.name).ends_with("__nullable");
+        let to = match btf.resolve(param.ty).map(|ty| btf.kind(ty)) {
             Ok(Kind::Ptr(to)) => btf.resolve(*to).unwrap_or(TypeId::VOID),
             _ => return CtxArg::Number,
         };
         match (btf.kind(to), find_type(btf.name(to))) {
+            (Kind::Struct { .. }, Some(_)) if how == TRACE_RAW_TP && may_be == RawTpArg::OrError => {
+                CtxArg::Address
+            }
+            (Kind::Struct { .. }, Some(desc)) if how == TRACE_RAW_TP && null => {
+                CtxArg::TrustedOrNull(desc.name)
+            }
             (Kind::Struct { .. }, Some(desc)) if how == TRACE_RAW_TP => CtxArg::Trusted(desc.name),
             (Kind::Struct { .. }, Some(desc)) => CtxArg::Bare(desc.name),
             _ => CtxArg::Address,

@@ -3,8 +3,8 @@
 //! `check_btf_func()` of check_btf.c, 7.3.
 
 use sextant_abi::image::Reloc;
-use sextant_abi::tables::HelperId;
 use sextant_abi::tables::bpf::*;
+use sextant_abi::tables::{HelperId, Op};
 use sextant_bpf::btf::Kind as BtfKind;
 use sextant_bpf::opcode::{Callee, Kind};
 
@@ -17,6 +17,7 @@ impl Env<'_> {
     pub(super) fn check_load(&mut self) -> Res {
         self.check_maps()?;
         self.check_functions()?;
+        self.check_arena_argument()?;
         let ProgKind::Other(hook) = self.prog.kind else { return Ok(()) };
         self.st.pc = 0;
         if self.prog.sleepable && !hook.can_sleep() {
@@ -24,6 +25,19 @@ impl Env<'_> {
         }
         if hook.is_disabled() {
             return refuse(Code::HelperDenied, format!("{} points to disabled hook", hook.target));
+        }
+        Ok(())
+    }
+
+    /// An op that is handed a mask in the scheduler's arena needs a program that has one. Mirrors `check_struct_ops_btf_id()`.
+    fn check_arena_argument(&mut self) -> Res {
+        let ProgKind::StructOps { op, cid_form } = self.prog.kind else { return Ok(()) };
+        let takes = op == Op::SubCapsUpdated || (cid_form && op == Op::SetCpumask);
+        if takes && !self.maps.iter().any(|m| m.map_type == BPF_MAP_TYPE_ARENA) {
+            let name = if cid_form { op.desc().cid_name } else { op.name() };
+            let text = format!("arena argument of {name} requires a program with an associated arena");
+            self.st.pc = 0;
+            return refuse(Code::MapUse, text);
         }
         Ok(())
     }

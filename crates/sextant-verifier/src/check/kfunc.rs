@@ -2,13 +2,14 @@
 //! `check_kfunc_call()` of kernel/bpf/verifier.c, 7.3; prototypes and flags are the table's.
 
 use sextant_abi::image::Reloc;
+use sextant_abi::tables::bpf::BPF_PROG_TYPE_LSM;
 use sextant_abi::tables::{Kfunc, KfuncFlags, KfuncGroups, KfuncId};
 use sextant_abi::types::TypeRef;
 
 use super::reg::{OR_NULL, RCU, RDONLY, Reg, TRUSTED, Ty, What};
 use super::state::RefKind;
 use super::*;
-use crate::program::ProgKind;
+use crate::program::{CtxArg, ProgKind};
 use crate::range::Scalar;
 
 /// Largest object of bpf_percpu_obj_new(), in bytes (`BPF_GLOBAL_PERCPU_MA_MAX_SIZE`).
@@ -58,6 +59,9 @@ impl Env<'_> {
         }
         let old = self.st.top().regs;
         let told = self.kfunc_args(id, kfunc)?;
+        if let (Some(ty), true) = (told.object, kfunc.flags.contains(KfuncFlags::RELEASE)) {
+            self.may_drop(kfunc, ty)?;
+        }
         if let Some(next) = self.graph_call(id, &told)? {
             return Ok(next);
         }
@@ -106,11 +110,45 @@ impl Env<'_> {
             return refuse(Code::LockedCall, "function calls are not allowed while holding a lock");
         }
         use KfuncId as K;
+        if id == K::bpf_iter_css_task_new && !self.may_walk_css_tasks() {
+            let text = "css_task_iter is only allowed in bpf_lsm, bpf_iter and sleepable progs";
+            return refuse(Code::Sleepable, text);
+        }
         let walks = matches!(id, K::bpf_rbtree_remove | K::bpf_rbtree_left | K::bpf_rbtree_right);
         if walks && self.in_less() {
             return refuse(Code::LockedCall, format!("{name} not allowed in rbtree cb"));
         }
         Ok(())
+    }
+
+    /// Mirrors `check_css_task_iter_allowlist()`.
+    fn may_walk_css_tasks(&self) -> bool {
+        match self.prog.kind {
+            ProgKind::Other(hook) if hook.prog_type == BPF_PROG_TYPE_LSM => true,
+            _ => self.st.sleepable || self.iterates(),
+        }
+    }
+
+    /// Whether the program is an iterator's: its only argument is the iterator's context.
+    fn iterates(&self) -> bool {
+        let ProgKind::Tracing { args: [first, ..], .. } = self.prog.kind else { return false };
+        matches!(first, CtxArg::Trusted(name) | CtxArg::Bare(name) if name.starts_with("bpf_iter__"))
+    }
+
+    /// Programs that may run inside a non-maskable interrupt cannot drop what takes more than memory to free.
+    fn may_drop(&self, kfunc: &Kfunc, ty: Ty) -> Res {
+        let probe = match self.prog.kind {
+            ProgKind::Other(hook) => hook.is_probe(),
+            ProgKind::Tracing { .. } => !self.prog.sleepable && !self.iterates(),
+            _ => false,
+        };
+        let Ty::Local(id) = ty else { return Ok(()) };
+        if !probe || self.fields_of(id).0.iter().all(|f| f.kind.is_nmi_safe()) {
+            return Ok(());
+        }
+        let text =
+            format!("{} cannot be used in tracing programs on types with NMI unsafe fields", kfunc.name);
+        refuse(Code::KfuncDenied, text)
     }
 
     fn kfunc_result(&mut self, id: KfuncId, kfunc: &Kfunc, told: &Told) -> Res<Option<Reg>> {

@@ -339,13 +339,42 @@ impl Env<'_> {
         let Some(field) = fields.touched(min, span).next().copied() else { return Ok(()) };
         self.special_access(n, &field, base, off, size)?;
         match field.kind {
-            FieldKind::KptrUntrusted(_) if val.is_null() || matches!(val.what, What::Obj(_)) => {
+            FieldKind::KptrUntrusted(_) if val.is_null() => {
                 self.matters(val);
                 Ok(())
             }
             FieldKind::Uptr(_) => refuse_reg(Code::SpecialField, n, "store to uptr disallowed"),
+            FieldKind::KptrUntrusted(target) => self.unowned_kptr(target, val),
             _ => refuse_reg(Code::SpecialField, n, "store to referenced kptr disallowed"),
         }
+    }
+
+    /// A pointer that is stored without being given away: to an object of that type, at a known place. Mirrors
+    /// `map_kptr_match_type()`.
+    fn unowned_kptr(&self, target: sextant_bpf::btf::TypeId, val: &Reg) -> Res {
+        let src = self.prog.insns[self.st.pc].src;
+        let ty = self.pointee(target);
+        let (allowed, same) = match (val.what, ty) {
+            (What::Obj(own @ Ty::Kernel(_)), Ty::Kernel(name)) => {
+                let off = val.offset().unwrap_or(0);
+                (OR_NULL | TRUSTED | RCU | UNTRUSTED, obj::same_struct(own, name, off, false))
+            }
+            (What::Obj(own), ty) => (OR_NULL | ALLOC, own == ty),
+            _ => (0, false),
+        };
+        let bad = val.type_flags() & !allowed != 0;
+        if !bad && val.what.is_obj() {
+            self.arg_offset(src, val, memarg::Offset::Fixed)?;
+        }
+        if bad || !same {
+            let text = format!(
+                "invalid kptr access, R{src} type={} expected=ptr_{}",
+                self.describe(val),
+                self.ty_name(ty)
+            );
+            return refuse_reg(Code::ArgType, src, text);
+        }
+        Ok(())
     }
 
     /// The context as an argument: as the program got it.
@@ -436,7 +465,9 @@ impl Env<'_> {
     fn ctx_arg(&mut self, i: usize) -> Reg {
         let (name, null) = match self.prog.kind {
             ProgKind::StructOps { op, cid_form } => match op.desc().args.get(i) {
-                Some(OpArg::Ptr("cpumask")) if cid_form => ("scx_cmask", false),
+                // A mask of CPU ids is in the scheduler's arena (`cmask__arena`).
+                Some(OpArg::Ptr("cpumask")) if cid_form => return Reg::ptr(What::Arena, 0),
+                Some(OpArg::Ptr("scx_cmask")) => return Reg::ptr(What::Arena, 0),
                 Some(OpArg::Ptr(name)) => (*name, false),
                 Some(OpArg::PtrOrNull(name)) => (*name, true),
                 None if cid_form => ("scx_enable_args", false),

@@ -9,11 +9,13 @@ mod context;
 mod helper_sets;
 mod helpers;
 mod lsm;
+mod raw_tp;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use context::Field;
 pub(crate) use helpers::{gpl_only, may_call};
+pub use raw_tp::{RawTpArg, raw_tp_arg};
 use sextant_abi::tables::bpf::*;
 
 /// A program type, and what it attaches to.
