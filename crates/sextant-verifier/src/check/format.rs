@@ -8,7 +8,7 @@ impl Env<'_> {
     /// bpf_snprintf(): the format in r3 with as many numbers as r5 bytes hold.
     pub(super) fn check_format(&mut self, old: &[Reg; 11]) -> Res {
         let len = old[5].s.bits.value;
-        if len % 8 != 0 {
+        if !len.is_multiple_of(8) {
             let text = format!("R5 is {len} bytes of data, which must be a multiple of 8");
             return refuse_reg(Code::ArgConst, 5, text);
         }

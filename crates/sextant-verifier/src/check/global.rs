@@ -227,7 +227,7 @@ impl Env<'_> {
                 }
                 // A kernel object is no memory; a tag makes the parameter one.
                 self.memory(n, &reg, size, Use::BOTH).map_err(|mut refused| {
-                    if refused.code == Code::ArgType {
+                    if refused.code == Code::ArgType || reg.what.is_obj() {
                         refused.code = Code::GlobalArg;
                         refused.message.push_str("; ");
                         refused.message.push_str(&whole);

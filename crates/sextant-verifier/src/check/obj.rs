@@ -237,15 +237,16 @@ pub(super) fn same_struct(own: Ty, wanted: &str, off: i64, strict: bool) -> bool
     if name == wanted && off == 0 {
         return true;
     }
-    let (Some(mut desc), Ok(mut off)) = (find_type(name), u32::try_from(off)) else { return false };
-    while !strict {
+    let (Some(mut desc), Ok(mut off), false) = (find_type(name), u32::try_from(off), strict) else {
+        return false;
+    };
+    loop {
         match step(&KernelTypes, desc, Walk { off, size: 1, flexible: true }, &mut false) {
             Ok(Step::Into(inner)) if !inner.name.is_empty() && inner.name == wanted => return true,
             Ok(Step::Into(inner)) => (desc, off) = (inner, 0),
             _ => return false,
         }
     }
-    false
 }
 
 /// Fields whose object lives as long as the one that holds them, never NULL (`BTF_TYPE_SAFE_TRUSTED`).
