@@ -169,7 +169,7 @@ impl Env<'_> {
             return refuse_reg(Code::MapUse, n, "read from map forbidden");
         }
         self.map_bounds(n, reg, map, 0, size)?;
-        let (min, span) = (reg.s.smin, reg.s.smax - reg.s.smin + i64::from(size));
+        let (min, span) = (reg.s.smin(), reg.s.smax() - reg.s.smin() + i64::from(size));
         if let Some(field) = desc.fields.touched(min, span).next() {
             let text = format!("{} cannot be accessed directly by helper", field.kind.name());
             return refuse_reg(Code::SpecialField, n, text);
@@ -179,7 +179,7 @@ impl Env<'_> {
 
     /// Mirrors `check_stack_range_initialized()`, for a loader to whom stack that was never written is any number.
     fn stack_arg(&mut self, n: u8, reg: &Reg, frame: u8, size: u32, how: Use) -> Res {
-        let (min, max) = (reg.s.smin, reg.s.smax.saturating_add(i64::from(size)));
+        let (min, max) = (reg.s.smin(), reg.s.smax().saturating_add(i64::from(size)));
         if min < -state::MAX_STACK || max > 0 {
             let verb = if how.writes { "write to" } else { "read from" };
             let text = format!("invalid {verb} stack R{n} off={min} size={size}");
@@ -201,7 +201,6 @@ impl Env<'_> {
             }
         }
         if how.reads || !fills {
-            self.read_life(frame, min, max);
             // What a helper reads may decide what it does; its numbers matter.
             for at in (min..max).rev() {
                 let slot = self.st.frames[frame as usize].slot(at);
@@ -238,7 +237,7 @@ impl Env<'_> {
     pub(super) fn sized_memory(&mut self, n: u8, ptr: &Reg, zero_ok: bool, how: Use) -> Res {
         let size = self.read(n + 1)?;
         self.matters(&size);
-        if size.s.smin < 0 {
+        if size.s.smin() < 0 {
             let text = format!("R{} min value is negative, either use unsigned or 'var &= const'", n + 1);
             return refuse_reg(Code::ArgSize, n + 1, text);
         }
@@ -253,7 +252,7 @@ impl Env<'_> {
             return refuse_reg(Code::ArgSize, n + 1, text);
         }
         let how = Use { fills: how.fills && size.value().is_some(), ..how };
-        self.memory(n, ptr, size.s.umax as u32, how)
+        self.memory(n, ptr, size.s.umax() as u32, how)
     }
 
     /// Argument `n` is a constant number.
@@ -324,7 +323,6 @@ impl Env<'_> {
         for at in [off, off + 8] {
             let slot = self.st.frames[frame as usize].slot_mut(at);
             slot.bytes = [Byte::Special; 8];
-            slot.life = life;
             slot.special = Special::Dynptr { first: at == off, id, ref_id };
         }
         Ok(())
