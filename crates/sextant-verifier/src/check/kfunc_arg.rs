@@ -32,6 +32,10 @@ impl Arg<'_> {
         self.ends("__nullable") || self.ends("__arena")
     }
 
+    fn is_arena(&self) -> bool {
+        self.ends("__arena") || self.ends("__arena__nullable")
+    }
+
     /// It is the object that the call releases.
     fn is_released(&self) -> bool {
         self.n == 1 && self.kfunc.flags.contains(KfuncFlags::RELEASE)
@@ -80,6 +84,10 @@ impl Env<'_> {
 
     fn kfunc_pointer(&mut self, arg: Arg<'_>, sized: bool, told: &mut Told) -> Res {
         let Arg { n, reg, kfunc, .. } = arg;
+        if arg.is_arena() && !self.has_arena() {
+            let text = format!("R{n} arena pointer requires a program with an associated arena");
+            return refuse_reg(Code::MapUse, n, text);
+        }
         if (reg.is_null() || reg.has(OR_NULL)) && !arg.is_nullable() {
             self.matters(&reg);
             let text =
@@ -152,7 +160,7 @@ impl Env<'_> {
         if arg.ends("__irq_flag") {
             return Ok(true);
         }
-        if arg.ends("__arena") || arg.ends("__arena__nullable") {
+        if arg.is_arena() {
             return self.arena_arg(n, &reg).map(|()| true);
         }
         if matches!(arg.to.strip(), TypeRef::Func(_)) {
@@ -204,12 +212,12 @@ impl Env<'_> {
         Ok(())
     }
 
+    fn has_arena(&self) -> bool {
+        self.maps.iter().any(|m| m.map_type == sextant_abi::tables::bpf::BPF_MAP_TYPE_ARENA)
+    }
+
     /// A place in the program's arena, or a number.
-    fn arena_arg(&mut self, n: u8, reg: &Reg) -> Res {
-        if !self.maps.iter().any(|m| m.map_type == sextant_abi::tables::bpf::BPF_MAP_TYPE_ARENA) {
-            let text = format!("R{n} arena pointer requires a program with an associated arena");
-            return refuse_reg(Code::MapUse, n, text);
-        }
+    fn arena_arg(&self, n: u8, reg: &Reg) -> Res {
         if reg.what == What::Arena || reg.is_scalar() {
             return Ok(());
         }
