@@ -11,7 +11,8 @@ void *bpf_rdonly_cast(const void *obj__ign, unsigned int btf_id__k) __attribute_
  */
 #undef bpf_core_cast
 #define bpf_core_cast(ptr, type)							\
-	((typeof(type) *)bpf_rdonly_cast((ptr), bpf_core_type_id_kernel(type)))
+	((typeof(type) *)bpf_rdonly_cast((const void *)(unsigned long)(ptr),		\
+					 bpf_core_type_id_kernel(type)))
 
 #ifndef bpf_core_type_matches
 #define bpf_core_type_matches(type) __builtin_preserve_type_info(*(typeof(type) *)0, 2)

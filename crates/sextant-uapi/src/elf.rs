@@ -42,7 +42,8 @@ pub enum ElfError {
     )]
     StructOpsMap { name: String },
     #[error(
-        "no struct_ops map (section .struct_ops.link): this is not a sched_ext scheduler; its sections are {sections}"
+        "no struct_ops map (section .struct_ops.link): this is not a sched_ext scheduler; its sections are {sections}. \
+         A scheduler has a table of its ops: SCX_OPS_DEFINE(x_ops, .enqueue = (void *)x_enqueue, .name = \"x\");"
     )]
     NoStructOps { sections: String },
 }

@@ -19,7 +19,7 @@ pub enum LoadError {
     #[error(transparent)]
     Elf(#[from] ElfError),
     /// libbpf could not open it.
-    #[error("libbpf cannot open this object ({errno}): {}", .messages.join("; "))]
+    #[error("libbpf cannot open this object ({errno}): {}{}", .messages.join("; "), remedy(.messages))]
     Open { errno: String, messages: Vec<String> },
     /// What libbpf says of its types cannot be read.
     #[error("the object's BTF: {why}")]
@@ -51,11 +51,38 @@ pub enum LoadError {
     #[error("program '{prog}' was refused ({errno}):\n{log}{}", hint(.log))]
     Refused { prog: String, errno: String, log: String },
     /// Something else failed during load or attach.
-    #[error("{step} failed ({errno}): {}", .messages.join("; "))]
+    #[error("{step} failed ({errno}): {}{}", .messages.join("; "), remedy(.messages))]
     Load { step: &'static str, errno: String, messages: Vec<String> },
     /// A global could not be set.
     #[error(transparent)]
     Set(#[from] SetError),
+}
+
+/// What libbpf says, and what it comes of.
+const REMEDIES: &[(&str, &str)] = &[
+    (
+        "failed to guess program type",
+        "the name in SEC(\"…\") is no kind of program that libbpf knows: ops of a scheduler are in SEC(\"struct_ops/NAME\") or, those that may sleep, \
+         SEC(\"struct_ops.s/NAME\"), as BPF_STRUCT_OPS() and BPF_STRUCT_OPS_SLEEPABLE() write it",
+    ),
+    (
+        "missing BPF prog type",
+        "the name in SEC(\"…\") is no kind of program that libbpf knows: look for a typing error in it",
+    ),
+    (
+        "failed to create",
+        "the kernel refused a map: compare its type, max_entries, sizes of key and value and map_flags with what the type takes \
+         (task storage wants BPF_F_NO_PREALLOC and an int key; an array an u32 key; a ring buffer a power of two of pages)",
+    ),
+    ("license", "a scheduler needs: char _license[] SEC(\"license\") = \"GPL\";"),
+    ("extern (var ksym)", "the kernel has no such variable; declare it __weak and test its address"),
+    ("BTF is required", "the object has no BTF: compile with -g"),
+];
+
+/// What to try, for messages of libbpf that do not say it.
+fn remedy(messages: &[String]) -> String {
+    let known = REMEDIES.iter().find(|(part, _)| messages.iter().any(|message| message.contains(part)));
+    known.map(|(_, remedy)| format!("\n{remedy}")).unwrap_or_default()
 }
 
 /// What to try, for a log that only experts understand.

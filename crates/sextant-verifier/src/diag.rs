@@ -93,6 +93,11 @@ pub struct Step {
     pub text: String,
     /// Its source line, when BTF tells.
     pub source: Option<Source>,
+    /// Slot at which its function begins.
+    pub start: usize,
+    /// Where it is part of inlined code: the calls, innermost first. The verifier leaves it empty; who has the object's debug information fills
+    /// it in.
+    pub called_at: Box<[Source]>,
 }
 
 /// A source line.

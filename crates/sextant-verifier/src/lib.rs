@@ -7,6 +7,7 @@
 //! BPF_PROG_LOAD fills a [`Program`]; [`range`] is the arithmetic below it all, [`diag::Code`] the list of reasons.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod check;
 pub mod diag;
 mod fields;

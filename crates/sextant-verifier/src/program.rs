@@ -163,6 +163,16 @@ impl Program<'_> {
         named.unwrap_or_else(unnamed)
     }
 
+    /// Slot at which the function of an instruction begins.
+    pub(crate) fn func_start(&self, slot: usize) -> usize {
+        self.func_info
+            .iter()
+            .map(|info| info.insn_off as usize)
+            .filter(|start| *start <= slot)
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Whether BTF says that the function is global.
     pub(crate) fn is_global(&self, slot: usize) -> bool {
         let Some((ty, btf)) = self.func_at(slot).zip(self.btf) else { return false };

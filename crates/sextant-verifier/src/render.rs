@@ -35,7 +35,12 @@ struct Line<'a> {
 impl Rejection {
     /// The whole message, several lines, each ended; with ANSI colours if `color`.
     pub fn render(&self, color: bool) -> String {
-        let mut out = Out { text: String::new(), color, margin: self.margin(), file: String::new() };
+        self.render_to(color, usize::MAX)
+    }
+
+    /// The same; what is said below the source lines in lines of `width` columns, if words allow.
+    pub fn render_to(&self, color: bool, width: usize) -> String {
+        let mut out = Out { text: String::new(), color, width, margin: self.margin(), file: String::new() };
         // Writing to a string does not fail.
         let _ = out.message(self);
         out.text
@@ -44,8 +49,15 @@ impl Rejection {
     /// Digits of the largest line number.
     fn margin(&self) -> usize {
         let steps = self.slice.iter().chain(self.path.iter().map(|(step, _)| step)).chain([&*self.at]);
-        let lines = steps.filter_map(|step| step.source.as_ref()).map(|source| source.line);
+        let steps = steps.filter_map(|step| step.source.as_ref());
+        let lines = steps.chain(self.author()).map(|source| source.line);
         lines.max().map_or(1, |line| line.to_string().len())
+    }
+
+    /// The author's own line, where the refused instruction is of inlined code in a header: the innermost call outside of headers.
+    pub fn author(&self) -> Option<&Source> {
+        let in_header = self.at.source.as_ref().is_none_or(|source| source.file.ends_with(".h"));
+        self.at.called_at.iter().find(|call| in_header && !call.file.ends_with(".h"))
     }
 
     /// In program order, the refused instruction last.
@@ -84,6 +96,7 @@ impl Known {
 struct Out {
     text: String,
     color: bool,
+    width: usize,
     margin: usize,
     /// The file that line numbers are of.
     file: String,
@@ -105,6 +118,10 @@ impl Out {
         self.place(r)?;
         self.bar("")?;
         let mut shown = None;
+        if let Some(author) = r.author().filter(|author| !author.text.is_empty()) {
+            self.source(author)?;
+            shown = Some((author.file.as_str(), author.line));
+        }
         for line in r.lines() {
             let here = line.step.source.as_ref().map(|s| (s.file.as_str(), s.line));
             if let Some(source) = line.step.source.as_ref().filter(|_| here != shown) {
@@ -119,21 +136,28 @@ impl Out {
             let known = r.state.iter().map(|k| format!("{}={}", k.name, k.known));
             self.foot("state", &known.collect::<Vec<_>>().join(" "))?;
         }
-        r.notes.iter().try_for_each(|note| self.foot("note", note))?;
+        // The calls say it exactly.
+        let guess = |note: &&String| !(note.starts_with("inlined into ") && r.author().is_some());
+        r.notes.iter().filter(guess).try_for_each(|note| self.foot("note", note))?;
+        if r.author().is_none() && !r.at.called_at.is_empty() {
+            let calls: Vec<String> =
+                r.at.called_at.iter().map(|call| format!("{}:{}", call.file, call.line)).collect();
+            self.foot("inlined", &format!("called at {}", calls.join(", from ")))?;
+        }
         if r.chain.len() > 1 {
             self.foot("called", &r.chain.join(" > "))?;
         }
-        self.foot("try", &sentence(r.code.advice()))
+        self.foot("try", &sentence(&r.advice()))
     }
 
     fn place(&mut self, r: &Rejection) -> fmt::Result {
         let func = r.chain.last().map_or("", String::as_str);
-        let place = match &r.at.source {
+        let place = match r.author().or(r.at.source.as_ref()) {
             Some(Source { file, line, column: 0, .. }) => format!("{file}:{line} in {func}"),
             Some(Source { file, line, column, .. }) => format!("{file}:{line}:{column} in {func}"),
             None => format!("instruction {} of {func}", r.at.insn),
         };
-        self.file = r.at.source.as_ref().map(|s| s.file.clone()).unwrap_or_default();
+        self.file = r.author().or(r.at.source.as_ref()).map(|s| s.file.clone()).unwrap_or_default();
         let arrow = self.blue("-->");
         writeln!(self.text, "{:w$}{arrow} {place}", "", w = self.margin)
     }
@@ -169,16 +193,14 @@ impl Out {
     }
 
     fn foot(&mut self, what: &str, text: &str) -> fmt::Result {
+        let what_len = what.chars().count() + 2;
         let (equals, what) = (self.blue("="), self.paint("1", &format!("{what}:")));
-        let mut lines = text.lines();
-        writeln!(
-            self.text,
-            "{:w$} {equals} {what} {}",
-            "",
-            lines.next().unwrap_or_default(),
-            w = self.margin
-        )?;
-        lines.try_for_each(|line| writeln!(self.text, "{:w$}   {line}", "", w = self.margin))
+        let indent = self.margin + 3;
+        let text = wrapped(text, self.width.saturating_sub(indent), what_len);
+        let mut lines = text.iter();
+        let first = lines.next().map_or("", String::as_str);
+        writeln!(self.text, "{:w$} {equals} {what} {first}", "", w = self.margin)?;
+        lines.try_for_each(|line| writeln!(self.text, "{:indent$}{line}", ""))
     }
 }
 
@@ -191,6 +213,28 @@ fn shown(text: &str) -> String {
         Some((_, function)) => format!("call {function}"),
         None => text.to_owned(),
     }
+}
+
+/// The lines of a text, broken at spaces into at most `width` columns; the first has `taken` columns less.
+fn wrapped(text: &str, width: usize, taken: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut room = width.saturating_sub(taken);
+    for line in text.lines() {
+        let mut out = String::new();
+        for word in line.split(' ') {
+            let (have, more) = (out.chars().count(), word.chars().count());
+            if !out.trim().is_empty() && have + 1 + more > room {
+                lines.push(std::mem::take(&mut out));
+                room = width;
+            } else if !out.is_empty() || have > 0 {
+                out.push(' ');
+            }
+            out.push_str(word);
+        }
+        lines.push(out);
+        room = width;
+    }
+    lines
 }
 
 /// A sentence without its full stop, in lower case unless it begins with a name.
@@ -212,7 +256,13 @@ mod tests {
 
     fn step(insn: usize, line: u32, file: &str) -> Step {
         let source = Source { file: file.into(), line, column: 3, text: format!("\tline {line};") };
-        Step { insn, text: format!("{insn}: (95) insn {insn}"), source: (line > 0).then_some(source) }
+        Step {
+            insn,
+            text: format!("{insn}: (95) insn {insn}"),
+            source: (line > 0).then_some(source),
+            start: 0,
+            called_at: Box::default(),
+        }
     }
 
     fn rejection() -> Rejection {

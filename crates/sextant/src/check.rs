@@ -7,13 +7,14 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 use sextant_sched::topology::Shape;
 use sextant_uapi::{Opened, Verdict};
-use sextant_verifier::diag::{Known, Step, Way};
+use sextant_verifier::Rejection;
+use sextant_verifier::diag::{Known, Source, Step, Way};
 
 use crate::cli::CheckArgs;
 use crate::object::{self, How, Object};
 use crate::setup::SetupFile;
 use crate::status::{Failure, Status};
-use crate::{color, ksyms, scheduler, source};
+use crate::{color, inline, ksyms, scheduler, source};
 
 /// What came of one object.
 struct Checked {
@@ -131,7 +132,8 @@ fn load(name: String, object: &Object, opened: Opened, args: &CheckArgs) -> Resu
     let failure = ksyms::fill(&opened, &vm, Shape::flat(args.cpus), args.cpus)
         .and_then(|ksyms| opened.load(vm, ksyms).map_err(|e| object::failure(object, e)))
         .err();
-    let verdicts = kernel.verdicts();
+    let mut verdicts = kernel.verdicts();
+    inline::fill(&object.content, &mut verdicts);
     // What a verdict says better is not said twice. The load ends with the last program it got to, whose name the call cuts.
     let told = |failure: &Failure| {
         let last = verdicts.last().filter(|v| v.result.is_err());
@@ -167,7 +169,7 @@ fn print(checked: &Checked, args: &CheckArgs, out: &mut dyn Write) -> std::io::R
     if let Some(failure) = &checked.failure {
         writeln!(out, "  {red}not loaded{plain}: {:#}", failure.error)?;
     }
-    out.write_all(messages(&checked.verdicts, color).as_bytes())
+    out.write_all(messages(&checked.verdicts, color, crate::width(std::io::stdout())).as_bytes())
 }
 
 /// One line to end with, where several programs were looked at and not all are fine.
@@ -181,17 +183,49 @@ fn summary(checked: &[Checked], out: &mut dyn Write) -> std::io::Result<()> {
     }
 }
 
-/// Why programs were refused, each message after an empty line.
-pub fn messages(verdicts: &[Verdict], color: bool) -> String {
+/// Why programs were refused, each message after an empty line. What is one mistake in several programs is told once.
+pub fn messages(verdicts: &[Verdict], color: bool, width: usize) -> String {
+    let mut told: Vec<(&Verdict, &Rejection, Vec<&Verdict>)> = Vec::new();
+    for verdict in verdicts {
+        let Err(rejection) = &verdict.result else { continue };
+        match told.iter_mut().find(|(_, first, _)| is_same(first, rejection)) {
+            // libbpf loads a refused program a second time, for its log.
+            Some((first, ..)) if first.prog == verdict.prog => {}
+            Some((.., again)) => again.push(verdict),
+            None => told.push((verdict, rejection, Vec::new())),
+        }
+    }
     let mut text = String::new();
-    for rejection in verdicts.iter().filter_map(|v| v.result.as_ref().err()) {
+    for (_, rejection, again) in told {
         text.push('\n');
-        text.push_str(&rejection.render(color));
+        let mut rejection = rejection.clone();
+        if !again.is_empty() {
+            let mut places: Vec<String> = again.iter().map(|verdict| place(verdict)).collect();
+            places.dedup();
+            let note = format!("the same in {}", places.join(", "));
+            rejection.notes = rejection.notes.iter().cloned().chain([note]).collect();
+        }
+        text.push_str(&rejection.render_to(color, width));
     }
     // Files as people see them from where they are.
     match std::env::current_dir() {
         Ok(here) if here != Path::new("/") => text.replace(&format!("{}/", here.display()), ""),
         _ => text,
+    }
+}
+
+/// Whether it is the same line of code, refused for the same reason.
+fn is_same(a: &Rejection, b: &Rejection) -> bool {
+    let line = |r: &Rejection| r.at.source.as_ref().map(|s| (s.file.clone(), s.line, s.column));
+    a.code == b.code && a.message == b.message && line(a).is_some() && line(a) == line(b)
+}
+
+/// `mine_enqueue (mine.bpf.c:12)`, where the author wrote it.
+fn place(verdict: &Verdict) -> String {
+    let author = verdict.result.as_ref().err().and_then(|r| r.author().or(r.at.called_at.first()));
+    match author {
+        Some(source) => format!("{} ({}:{})", verdict.prog, source.file, source.line),
+        None => verdict.prog.clone(),
     }
 }
 
@@ -222,13 +256,14 @@ fn program(verdict: &Verdict) -> Value {
             "code": r.code.code(),
             "message": r.message,
             "at": step(&r.at),
+            "called_at": r.at.called_at.iter().map(place_of).collect::<Vec<_>>(),
             "state": r.state.iter().map(known).collect::<Vec<_>>(),
             "slice": r.slice.iter().map(step).collect::<Vec<_>>(),
             "path": r.path.iter().map(|(at, turn)| json!({ "at": step(at), "way": way(*turn) })).collect::<Vec<_>>(),
             "notes": r.notes,
             "functions": r.chain,
             "why": r.code.why(),
-            "try": r.code.advice(),
+            "try": r.advice(),
             "insns_processed": r.insns_processed,
             "log": log,
         }),
@@ -248,9 +283,9 @@ fn known(known: &Known) -> Value {
 }
 
 fn step(step: &Step) -> Value {
-    let source = step
-        .source
-        .as_ref()
-        .map(|s| json!({ "file": s.file, "line": s.line, "column": s.column, "text": s.text.trim() }));
-    json!({ "insn": step.insn, "text": step.text, "source": source })
+    json!({ "insn": step.insn, "text": step.text, "source": step.source.as_ref().map(place_of) })
+}
+
+fn place_of(s: &Source) -> Value {
+    json!({ "file": s.file, "line": s.line, "column": s.column, "text": s.text.trim() })
 }

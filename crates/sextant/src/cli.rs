@@ -2,9 +2,12 @@
 #![allow(rustdoc::broken_intra_doc_links)] // brackets in help texts are no links
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
+use anstream::ColorChoice;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use sextant_abi::Ns;
+use sextant_abi::tables::kconfig::KERNEL_VERSION;
 
 use crate::swap::{self, SwapList};
 use crate::{duration, shape, size};
@@ -15,11 +18,49 @@ pub const MAX_CPUS: u32 = 8192;
 
 /// The Linux sched_ext system in user space: load a scheduler, simulate it, look into it.
 #[derive(Parser, Debug)]
-#[command(name = "sextant", version, max_term_width = 100, after_help = STATUS_HELP)]
+#[command(name = "sextant", version = version(), max_term_width = 100, after_help = STATUS_HELP)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+
+    /// When to use colours; auto: on a terminal that has them, unless NO_COLOR or CLICOLOR=0 is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_default_value = true)]
+    pub color: ColorArg,
+}
+
+/// This program and the kernel that it emulates.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(version_text);
+    &VERSION
+}
+
+fn version_text() -> String {
+    let commit = option_env!("SEXTANT_COMMIT").map(|commit| format!(" ({commit})")).unwrap_or_default();
+    let (major, minor, patch) = KERNEL_VERSION;
+    format!("{}{commit}, emulates Linux {major}.{minor}.{patch} on x86-64", env!("CARGO_PKG_VERSION"))
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ColorArg {
+    /// Where somebody sees them
+    Auto,
+    /// Into files too
+    Always,
+    /// Not at all
+    Never,
+}
+
+impl ColorArg {
+    /// The same in words of the library that decides.
+    pub fn choice(self) -> ColorChoice {
+        match self {
+            ColorArg::Auto => ColorChoice::Auto,
+            ColorArg::Always => ColorChoice::Always,
+            ColorArg::Never => ColorChoice::Never,
+        }
+    }
 }
 
 impl Cli {
@@ -71,6 +112,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Print a vmlinux.h with the types and kfuncs of the emulated kernel, or write all headers
     Header(HeaderArgs),
+    /// Print a shell's completions, or write the man pages
+    Gen(GenArgs),
     /// List the built-in schedulers and workloads
     List,
     /// Load the object on standard input and say nothing, as a process of its own
@@ -248,6 +291,32 @@ pub struct BuildArgs {
 pub struct NewArgs {
     /// The scheduler's name, and the directory's: letters, digits and _; a path names a directory elsewhere
     pub name: PathBuf,
+}
+
+/// `sextant gen`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  sextant gen bash > /etc/bash_completion.d/sextant\n  sextant gen man --dir /usr/local/share/man/man1"
+)]
+pub struct GenArgs {
+    /// A shell, whose completions go to stdout; or `man`
+    pub what: GenWhat,
+
+    /// Where the man pages go, one for each subcommand; sextant.1 goes to stdout without it
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+/// What is generated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[allow(missing_docs)] // names of shells
+pub enum GenWhat {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+    Man,
 }
 
 /// `sextant header`

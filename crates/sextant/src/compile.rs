@@ -106,7 +106,7 @@ fn flags(source: &str, include: &Path) -> Vec<OsString> {
     flags.extend(["-I".into(), include.into()]);
     flags.extend(["-idirafter".into(), include.join(LIBBPF).into()]);
     // The same object every time, though the headers lie elsewhere every time.
-    flags.push(format!("-ffile-prefix-map={}=sextant/include", include.display()).into());
+    flags.push(format!("-ffile-prefix-map={}={}", include.display(), header::SHOWN).into());
     flags.push("-fmacro-backtrace-limit=1".into());
     if Path::new(MULTIARCH).is_dir() {
         flags.extend(["-idirafter", MULTIARCH].map(OsString::from));

@@ -16,6 +16,24 @@ use crate::status::{Failure, Status};
 /// Directory, below that of all headers, that stands in for libbpf's.
 pub const LIBBPF: &str = "libbpf";
 
+/// What objects call the directory of the headers they were compiled with, wherever it lay.
+pub const SHOWN: &str = "sextant/include";
+
+/// A line of one of the headers, by the name that objects have for it.
+pub fn line(file: &str, line: u32) -> Option<String> {
+    let (_, path) = file.split_once(SHOWN)?;
+    let path = path.strip_prefix('/')?;
+    let nth =
+        |text: &str| text.lines().nth(line.checked_sub(1)? as usize).map(|line| line.trim_end().to_owned());
+    match WRITTEN.iter().find(|(name, _)| *name == path) {
+        Some((_, text)) => nth(text),
+        None => headers::all(&Vmlinux::build(&has_kfunc).btf)
+            .iter()
+            .find(|h| h.path == path)
+            .and_then(|h| nth(&h.text)),
+    }
+}
+
 macro_rules! written {
     ($($path:literal),* $(,)?) => {
         /// Headers that are written by hand: path below `include/`, text.

@@ -11,7 +11,9 @@ mod demand;
 mod disasm;
 mod dump;
 mod duration;
+mod r#gen;
 mod header;
+mod inline;
 mod inspect;
 mod interrupt;
 mod ksyms;
@@ -37,8 +39,11 @@ mod swap;
 mod watch;
 
 use std::io::{BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -47,6 +52,7 @@ use status::{Failure, Status};
 
 fn main() -> ExitCode {
     let cli = Cli::parse().resolve();
+    cli.color.choice().write_global();
     log_to_stderr();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = last_resort::guard(&cli, || run(&cli, &mut out)).and_then(|status| {
@@ -77,14 +83,21 @@ fn run(cli: &Cli, out: &mut dyn Write) -> Result<Status, Failure> {
         Command::Build(args) => compile::run(args, out),
         Command::New(args) => new::run(args, out),
         Command::Header(args) => header::run(args, out),
+        Command::Gen(args) => r#gen::run(args, out),
         Command::List => list::run(out),
         Command::ProbeObject => probe::run(),
     }
 }
 
-/// Colours only for people, and only if they want them.
-fn color(stream: impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+/// Colours only for people, and only if they want them: `--color`, NO_COLOR, CLICOLOR, CLICOLOR_FORCE, TERM=dumb.
+fn color(stream: impl RawStream) -> bool {
+    AutoStream::choice(&stream) != ColorChoice::Never
+}
+
+/// Columns of a terminal; any number where it is none.
+fn width(stream: impl IsTerminal + AsFd) -> usize {
+    let columns = stream.is_terminal().then(|| terminal_size::terminal_size_of(stream)).flatten();
+    columns.map_or(usize::MAX, |(terminal_size::Width(columns), _)| usize::from(columns).max(40))
 }
 
 /// Warnings of the libraries; `RUST_LOG` asks for more.

@@ -17,7 +17,7 @@ use sextant_vm::{ProgId, Vm};
 use crate::setup::SetupFile;
 use crate::source::Source;
 use crate::status::{Failure, Status};
-use crate::{check, color, ksyms};
+use crate::{check, color, inline, ksyms, width};
 
 /// An object as `source` found it.
 pub type Object = Source<Cow<'static, [u8]>>;
@@ -88,7 +88,7 @@ pub fn load(
     }
     let ksyms = ksyms::fill(&opened, vm, how.machine, how.nr_cpus)?;
     let loaded = opened.load(vm.clone(), ksyms);
-    refusals(object, &kernel.verdicts())?;
+    refusals(object, kernel.verdicts())?;
     let loaded = loaded.map_err(|e| failure(object, e))?;
     let missing = kernel.missing_helpers();
     if let Some((prog, helper)) = missing.first() {
@@ -111,13 +111,14 @@ pub fn load(
 }
 
 /// Refuses what the verifier refuses, in the words of `sextant check`.
-fn refusals(object: &Object, verdicts: &[Verdict]) -> Result<(), Failure> {
+fn refusals(object: &Object, mut verdicts: Vec<Verdict>) -> Result<(), Failure> {
     let refused = verdicts.iter().filter(|v| v.result.is_err()).count();
     if refused == 0 {
         return Ok(());
     }
     let (name, all) = (&object.name, verdicts.len());
-    let why = check::messages(verdicts, color(std::io::stderr()));
+    inline::fill(&object.content, &mut verdicts);
+    let why = check::messages(&verdicts, color(std::io::stderr()), width(std::io::stderr()));
     let error = anyhow!(
         "{name}: the verifier refuses {refused} of {all} programs\n{why}\n`--unchecked` runs it all the same: the vm stops every \
          access that goes wrong"

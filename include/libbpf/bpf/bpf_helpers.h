@@ -94,17 +94,17 @@ enum libbpf_tristate {
 /* Texts: up to three values go in registers, more in an array. */
 #define ___bpf_printk_regs(fmt, args...)						\
 ({											\
-	static const char ___text[] = fmt;						\
+	static const char ___fmt[] = fmt;						\
 											\
-	bpf_trace_printk(___text, sizeof(___text), ##args);				\
+	bpf_trace_printk(___fmt, sizeof(___fmt), ##args);				\
 })
 #define ___bpf_printk_array(fmt, args...)						\
 ({											\
-	static const char ___text[] = fmt;						\
+	static const char ___fmt[] = fmt;						\
 	unsigned long long ___vals[___bpf_narg(args)];					\
 											\
 	___bpf_fill(___vals, args);							\
-	bpf_trace_vprintk(___text, sizeof(___text), ___vals, sizeof(___vals));		\
+	bpf_trace_vprintk(___fmt, sizeof(___fmt), ___vals, sizeof(___vals));		\
 })
 #define ___bpf_printk(...)								\
 	___bpf_nth(_, ##__VA_ARGS__, ___bpf_printk_array, ___bpf_printk_array,		\
@@ -116,19 +116,19 @@ enum libbpf_tristate {
 
 #define BPF_SNPRINTF(out, out_size, fmt, args...)					\
 ({											\
-	static const char ___text[] = fmt;						\
+	static const char ___fmt[] = fmt;						\
 	unsigned long long ___vals[___bpf_narg(args) ?: 1] = {};			\
 											\
 	___bpf_fill(___vals, args);							\
-	bpf_snprintf(out, out_size, ___text, ___vals, sizeof(___vals));			\
+	bpf_snprintf(out, out_size, ___fmt, ___vals, sizeof(___vals));			\
 })
 #define BPF_SEQ_PRINTF(seq, fmt, args...)						\
 ({											\
-	static const char ___text[] = fmt;						\
+	static const char ___fmt[] = fmt;						\
 	unsigned long long ___vals[___bpf_narg(args) ?: 1] = {};			\
 											\
 	___bpf_fill(___vals, args);							\
-	bpf_seq_printf(seq, ___text, sizeof(___text), ___vals, sizeof(___vals));	\
+	bpf_seq_printf(seq, ___fmt, sizeof(___fmt), ___vals, sizeof(___vals));	\
 })
 
 #include <scx/libbpf_newer.bpf.h>

@@ -29,6 +29,8 @@ pub(super) fn step(prog: &Program, pc: usize) -> Step {
         insn: pc,
         text: disasm::line(prog.insns, pc, &|at, what| name(prog, at, what)),
         source: prog.source(pc),
+        start: prog.func_start(pc),
+        called_at: Box::default(),
     }
 }
 
