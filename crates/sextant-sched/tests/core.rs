@@ -120,7 +120,7 @@ fn a_running_task_joins_and_leaves_the_class() {
     let mut m = Machine::new(1, true);
     let p = m.fork(SCHED_NORMAL, &[0]);
     assert_eq!(m.s.rqs[0].curr, p);
-    let class = ENQUEUE_CLASS | ENQUEUE_MOVE;
+    let class = ENQUEUE_CLASS; // the same nice value: no MOVE
     let join = m.calls(p, |s| s.sched_setscheduler(p, SCHED_EXT, 0).unwrap());
     let expect = [
         (Op::Enable, 0),
