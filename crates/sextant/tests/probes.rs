@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use support::{command, root};
 
 /// File (without `.bpf.c`) and variants on which Sextant and Linux differ.
-const WRONG: &[(&str, &[u64])] = &[("c03_timer", &[7])];
+const WRONG: &[(&str, &[u64])] = &[];
 
 /// A probe and what Linux says of it.
 struct Probe {
