@@ -18,6 +18,7 @@ mod kernel_verdicts;
 mod metadata;
 mod model;
 mod objects;
+mod real_schedulers;
 mod run;
 mod schedulers;
 mod selftests;
@@ -100,6 +101,11 @@ enum Chore {
         /// Only these objects: shows both verdicts on each of their programs
         objects: Vec<std::path::PathBuf>,
     },
+    /// Put schedulers written elsewhere through check and sim: a table for docs/parity/real-schedulers.md
+    RealSchedulers {
+        /// Directory of *.bpf.o, each with its setup NAME.toml beside it if it has one; target/real-schedulers if not said
+        dir: Option<std::path::PathBuf>,
+    },
     /// Measure what docs/performance.md says: every figure in one run, as Markdown
     Bench,
     /// Run the class beside the naive model, or simulations under the checkers, for many random sequences
@@ -171,6 +177,7 @@ impl Chore {
             Chore::Bench => "bench",
             Chore::Asan => "asan",
             Chore::Fuzz { .. } => "fuzz",
+            Chore::RealSchedulers { .. } => "real-schedulers",
             Chore::Objects { .. } => "objects",
             Chore::Test => "test",
         }
@@ -199,6 +206,7 @@ impl Chore {
             Chore::Bench => bench::run(),
             Chore::Asan => asan::run(),
             Chore::Fuzz { seed, programs, hours, show } => fuzz::run(*seed, *programs, *hours, *show),
+            Chore::RealSchedulers { dir } => real_schedulers::run(dir.clone()),
             Chore::Objects { seed, count } => objects::run(*seed, *count),
             Chore::Test => suite::run(),
         }

@@ -8,37 +8,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use sextant_abi::tables::bpf::PROGRAM_ENUMS;
-use sextant_abi::tables::{COMPAT_MARKERS, KfuncId, PERCPU_VARS};
+use sextant_abi::tables::{COMPAT_MARKERS, KfuncId, PERCPU_VARS, TRACE_TARGETS};
 use sextant_abi::types::{
-    Body, FuncProto, IntEncoding as AbiInt, Param as AbiParam, TypeDesc, TypeRef, all_types,
+    Body, FREE_TYPEDEFS, FuncProto, IntEncoding as AbiInt, TypeDesc, TypeRef, all_types,
 };
 
 use crate::btf::{Btf, BtfError, Builder, Enumerator, IntEncoding, Kind, Member, Param, SecVar, Str, TypeId};
-
-/// Functions that programs beside struct_ops attach to (fentry), with their kernel prototypes.
-const ATTACH_POINTS: &[(&str, FuncProto)] = &[("bpf_scx_reg", FuncProto { ret: INT, params: REG_PARAMS })];
-
-/// Tracepoints that programs attach to (tp_btf): the typedef of what the kernel calls for each; the first argument is the
-/// kernel's own.
-const TRACEPOINTS: &[(&str, TypeRef)] =
-    &[("btf_trace_sched_switch", TypeRef::Ptr(&TypeRef::Func(&SCHED_SWITCH)))];
-
-static SCHED_SWITCH: FuncProto = FuncProto {
-    ret: TypeRef::Void,
-    params: &[
-        AbiParam { name: "__data", ty: TypeRef::Ptr(&TypeRef::Void) },
-        AbiParam { name: "preempt", ty: TypeRef::Int("_Bool", 1, AbiInt::Bool) },
-        AbiParam { name: "prev", ty: TypeRef::Ptr(&TypeRef::Struct("task_struct")) },
-        AbiParam { name: "next", ty: TypeRef::Ptr(&TypeRef::Struct("task_struct")) },
-        AbiParam { name: "prev_state", ty: TypeRef::Int("unsigned int", 4, AbiInt::Unsigned) },
-    ],
-};
-
-const INT: TypeRef = TypeRef::Int("int", 4, AbiInt::Signed);
-const REG_PARAMS: &[AbiParam] = &[
-    AbiParam { name: "kdata", ty: TypeRef::Ptr(&TypeRef::Void) },
-    AbiParam { name: "link", ty: TypeRef::Ptr(&TypeRef::Struct("bpf_link")) },
-];
 
 /// The kernel's BTF and what its ids mean.
 #[derive(Clone, Debug)]
@@ -58,12 +33,17 @@ impl Vmlinux {
         enc.definitions();
         enc.bpf_enums();
         let kfuncs = enc.kfuncs(has_kfunc);
-        for (name, proto) in ATTACH_POINTS {
-            enc.func(name, proto);
+        for ty in FREE_TYPEDEFS {
+            enc.ty(*ty);
         }
-        for (name, func) in TRACEPOINTS {
-            let func = enc.ty(*func);
-            enc.out.add(name, Kind::Typedef(func));
+        for target in TRACE_TARGETS {
+            if target.is_tracepoint() {
+                let proto = enc.proto(&target.proto);
+                let func = enc.out.add("", Kind::Ptr(proto));
+                enc.out.add(target.name, Kind::Typedef(func));
+            } else {
+                enc.func(target.name, &target.proto);
+            }
         }
         for name in COMPAT_MARKERS {
             enc.func(name, &FuncProto { ret: TypeRef::Void, params: &[] });

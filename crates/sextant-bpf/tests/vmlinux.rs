@@ -90,3 +90,49 @@ fn bpftool_and_clang_read_it() {
         Err(_) => println!("SKIPPED the clang half of bpftool_and_clang_read_it: no clang-19"),
     }
 }
+
+/// What CO-RE relocations ask for is there or not, as libbpf's matching has it.
+#[test]
+fn needs_of_objects() {
+    use sextant_bpf::btf::ext::CoreRelo;
+    use sextant_bpf::btf::{Builder, Enumerator, IntEncoding, Member, TypeId, core};
+
+    let kernel = Vmlinux::build(&|_| true).btf;
+    let mut b = Builder::new();
+    let u32_ =
+        b.add("unsigned int", Kind::Int { size: 4, encoding: IntEncoding::UNSIGNED, offset: 0, bits: 32 });
+    let mut structure = |name: &str, members: &[(&str, TypeId)]| {
+        let members = members
+            .iter()
+            .enumerate()
+            .map(|(i, (name, ty))| Member { name: b.str(name), ty: *ty, bit_offset: 64 * i as u32, bits: 0 })
+            .collect();
+        b.add(name, Kind::Struct { union: false, size: 64, members })
+    };
+    let scx = structure("scx_rq___old", &[("nr_running", u32_), ("bogus", u32_)]);
+    let rq = structure("rq___mine", &[("cpu", u32_), ("scx", scx), ("nr_running", scx)]);
+    let gone = structure("no_such_struct", &[("a", u32_)]);
+    let (last, nope) = (b.str("SCX_ENQ_LAST"), b.str("SCX_ENQ_NOPE"));
+    let values = vec![Enumerator { name: last, value: 1 }, Enumerator { name: nope, value: 2 }];
+    let flags = b.add("scx_enq_flags", Kind::Enum { wide: true, size: 8, signed: false, values });
+    let paths = ["0:0", "0:1:0", "0:1:1", "0:2", "0", "1"].map(|path| b.str(path));
+    let object = b.finish().expect("a sound BTF");
+    // Kinds: 0 offset, 2 exists, 8 type exists, 10 and 11 enumerators.
+    let table = [
+        (rq, 0, 0, Some(("struct rq.cpu", false, true))),
+        (rq, 1, 0, Some(("struct rq.scx.nr_running", false, true))),
+        (rq, 2, 2, Some(("struct rq.scx.bogus", true, false))),
+        (rq, 3, 0, Some(("struct rq.nr_running", false, false))), // a struct here, a number there
+        (gone, 0, 0, Some(("struct no_such_struct.a", false, false))),
+        (gone, 4, 8, Some(("struct no_such_struct", true, false))),
+        (rq, 4, 8, Some(("struct rq", true, true))),
+        (flags, 4, 11, Some(("enum scx_enq_flags.SCX_ENQ_LAST", false, true))),
+        (flags, 5, 10, Some(("enum scx_enq_flags.SCX_ENQ_NOPE", true, false))),
+        (rq, 4, 6, None),
+    ];
+    for (ty, path, kind, want) in table {
+        let need = core::need(&object, &CoreRelo { insn_off: 0, ty, access: paths[path], kind }, &kernel);
+        let need = need.as_ref().map(|n| (n.what.as_str(), n.asks, n.there));
+        assert_eq!(need, want, "kind {kind}, path {path}");
+    }
+}

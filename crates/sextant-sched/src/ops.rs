@@ -1,6 +1,7 @@
 //! The ops table as a Rust trait: what a policy is to the class. A BPF scheduler implements it through the vm
 //! (`bpf`), a native policy directly (`native`). The class knows nothing else about a policy.
 
+use sextant_abi::tables::TracePoint;
 use sextant_abi::{CpuId, Ns, ProgPlace};
 
 use crate::ext::EnableError;
@@ -58,12 +59,12 @@ pub trait Ops {
         Ok(())
     }
 
-    /// Whether `sched_switch` is to be called.
-    fn traces_sched_switch(&self) -> bool {
+    /// Whether it has programs at a place of the kernel's beside the ops.
+    fn traces(&self, point: TracePoint) -> bool {
         false
     }
-    /// The tracepoint: `prev` is about to leave the CPU for `next`; `preempt` if it did not block.
-    fn sched_switch(&self, s: &mut Sched, preempt: bool, prev: TaskId, next: TaskId) {}
+    /// They run, with the arguments of that function or tracepoint.
+    fn trace(&self, s: &mut Sched, point: TracePoint, args: &[u64]) {}
 
     /// ops.select_cpu: a CPU number, validated by the class.
     fn select_cpu(&self, s: &mut Sched, p: TaskId, prev_cpu: CpuId, wake_flags: u64) -> i32 {

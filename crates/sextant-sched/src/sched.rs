@@ -1,5 +1,6 @@
 //! `Sched`: the whole state of the emulated kernel's scheduler, and the two queues through which it talks to the machine.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sextant_abi::{CpuId, CpuMaskBits, Ns};
@@ -147,6 +148,8 @@ pub struct Sched {
     pub topology: Topology,
     /// All cgroups.
     pub cgroups: CgroupTable,
+    /// Tasks that point to a `signal_struct`, by its address: it is freed with the last of them.
+    pub(crate) signals: BTreeMap<u64, u32>,
     /// Tasks whose last reference is gone; freed by `rcu_flush`.
     pub(crate) rcu_pending: Vec<TaskId>,
     /// Drained by the machine after each entry, in order.

@@ -39,6 +39,11 @@ impl Shape {
         cpu / self.per_llc().max(1)
     }
 
+    /// CPUs of a last-level cache. Mirrors `sd_llc_size`.
+    pub fn llc_size(&self) -> u32 {
+        self.per_llc()
+    }
+
     fn per_llc(&self) -> u32 {
         self.cores * self.threads
     }
@@ -128,7 +133,7 @@ impl Sched {
     /// A CPU has gone or come: the spans hold those online.
     pub(crate) fn update_spans(&mut self, cpu: CpuId, online: bool) {
         let spans = [self.topology.llc_span(cpu), self.topology.node_span(self.topology.node_of(cpu))];
-        for span in spans.into_iter().flatten() {
+        for span in spans.into_iter().flatten().chain([self.effective_cpus()]) {
             if online { span.set_cpu(&*self.mem, cpu.0) } else { span.clear_cpu(&*self.mem, cpu.0) }
         }
     }

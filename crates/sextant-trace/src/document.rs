@@ -35,6 +35,9 @@ pub struct Document<'a> {
     pub duration_ns: u64,
     /// How the scheduler ended; null for `fair`.
     pub exit: Option<Exit<'a>>,
+    /// True if there was a scheduler and no task was ever in SCHED_EXT; else left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub scheduled_nothing: bool,
     /// The workload's groups of tasks.
     pub groups: Vec<Group<'a>>,
     /// The workload's tasks.
@@ -328,6 +331,7 @@ impl<'a> From<&'a Report> for Document<'a> {
             run: Run { duration_ns: r.run_ns, ended: r.ended, interrupted: r.ended == "interrupted" },
             duration_ns: r.duration_ns,
             exit: r.exit.as_ref().map(Exit::from),
+            scheduled_nothing: r.scheduled_nothing,
             groups: groups(&r.groups, &r.tasks, &ideal),
             tasks: own_tasks(&r.tasks, &ideal),
             system_tasks: system_tasks(&r.system_tasks),

@@ -86,6 +86,8 @@ pub(crate) fn render(out: &mut String, r: &Report, style: Style) {
     }
     if !r.took_over {
         out.push_str("  It was never in charge: it ended while it was being enabled.\n");
+    } else if r.scheduled_nothing {
+        out.push_str("  No task was ever in SCHED_EXT: what is above is the fair class's doing.\n");
     }
     if let Some(after) = &r.after {
         afterwards(out, r, after, style);

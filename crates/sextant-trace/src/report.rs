@@ -33,6 +33,8 @@ pub struct Report {
     pub exit: Option<ExitRow>,
     /// What the fair class did after the scheduler had ended by itself.
     pub after: Option<AfterRow>,
+    /// There was a scheduler, and no task was ever in SCHED_EXT.
+    pub scheduled_nothing: bool,
     /// Tasks of the workload, by pid.
     pub tasks: Vec<TaskRow>,
     /// The machine's own tasks.

@@ -1,5 +1,7 @@
 //! Why an object could not be opened, set up or loaded.
 
+use sextant_abi::tables::linux_has_percpu_var;
+
 use crate::elf::ElfError;
 use crate::globals::SetError;
 use crate::hook::NotHooked;
@@ -43,8 +45,8 @@ pub enum LoadError {
     MissingKfunc { names: Vec<String> },
     /// A kernel variable that the object cannot do without and that does not exist here.
     #[error(
-        "the object needs the kernel variable {}, which Sextant does not have; an object that can do without declares it __weak and \
-         tests its address", .names.join(", ")
+        "the object needs the kernel variable {}; an object that can do without declares it __weak and tests its address",
+        which_lack(.names)
     )]
     MissingKsym { names: Vec<String> },
     /// A program was refused, in the verifier's words.
@@ -83,6 +85,15 @@ const REMEDIES: &[(&str, &str)] = &[
 fn remedy(messages: &[String]) -> String {
     let known = REMEDIES.iter().find(|(part, _)| messages.iter().any(|message| message.contains(part)));
     known.map(|(_, remedy)| format!("\n{remedy}")).unwrap_or_default()
+}
+
+/// Each variable with who lacks it.
+fn which_lack(names: &[String]) -> String {
+    let one = |name: &String| match linux_has_percpu_var(name) {
+        true => format!("{name}, which Linux 7.3 has and Sextant does not"),
+        false => format!("{name}, which Linux 7.3 does not have"),
+    };
+    names.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What to try, for a log that only experts understand.

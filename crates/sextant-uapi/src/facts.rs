@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use object::elf::{SHF_EXECINSTR, STB_WEAK};
 use object::read::elf::{FileHeader, SectionHeader, Sym};
 use object::{Endianness, elf};
+use sextant_bpf::btf::core;
+use sextant_bpf::btf::ext::{CoreRelo, Ext};
 use sextant_bpf::insn::{self, BPF_CALL, BPF_JMP, is_ld_imm64};
 
 use crate::elf::ElfError;
@@ -18,6 +20,8 @@ pub struct Facts {
     pub externs: BTreeMap<String, bool>,
     /// Numbers of the helpers called, reachable or not.
     pub helpers: BTreeSet<u32>,
+    /// CO-RE relocations, in file order; none where `.BTF.ext` cannot be read, which libbpf then says.
+    pub relos: Vec<CoreRelo>,
 }
 
 /// Reads them.
@@ -42,6 +46,10 @@ pub fn read(bytes: &[u8]) -> Result<Facts, ElfError> {
             let code = section.data(LE, bytes).map_err(damaged)?;
             helpers_in(code, &mut facts.helpers);
         }
+        if sections.section_name(LE, section).map_err(damaged)? == b".BTF.ext" {
+            let ext = Ext::parse(section.data(LE, bytes).map_err(damaged)?).unwrap_or_default();
+            facts.relos = ext.relos.into_iter().flat_map(|s| s.infos).collect();
+        }
     }
     Ok(facts)
 }
@@ -59,10 +67,7 @@ fn helpers_in(code: &[u8], helpers: &mut BTreeSet<u32>) {
 
 /// A symbol's name as libbpf looks for it in the kernel: without its last `___suffix`.
 pub fn essential_name(name: &str) -> &str {
-    let b = name.as_bytes();
-    let sep = |i: usize| b[i] != b'_' && b[i + 1..i + 4] == *b"___" && b[i + 4] != b'_';
-    let found = (0..b.len().saturating_sub(4)).rev().find(|&i| sep(i));
-    found.map_or(name, |i| &name[..=i])
+    core::essential(name)
 }
 
 #[cfg(test)]

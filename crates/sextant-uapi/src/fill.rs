@@ -6,11 +6,14 @@ use sextant_vm::MapId;
 
 use crate::errno::Errno;
 use crate::globals::{self, Enumerators, Place, SetError};
+use crate::kernel::ARENA;
 use crate::load::write_place;
 use crate::loaded::Loaded;
 
 /// Paths into a value with what is there; an empty path is the whole value.
 type Parts = [(String, String)];
+/// The same, owned.
+type OwnedParts = Vec<(String, String)>;
 
 /// The types of a map's elements as its definition has them.
 #[derive(Default)]
@@ -21,9 +24,26 @@ struct Types {
     inner: Option<TypeId>,
 }
 
+/// A number in a program's context.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ContextPlace {
+    at: usize,
+    size: usize,
+}
+
+impl ContextPlace {
+    /// What is there, zero-extended; 0 beyond the end of the context.
+    pub fn read(&self, ctx: &[u8]) -> u64 {
+        let mut word = [0; 8];
+        let bytes = ctx.get(self.at..self.at + self.size).unwrap_or_default();
+        word[..bytes.len()].copy_from_slice(bytes);
+        u64::from_le_bytes(word)
+    }
+}
+
 impl Loaded {
     /// Writes an element of a map, or (`at`) of the inner map at that index. Bytes that no part names are 0. Without a key it is pushed: to a
-    /// queue or stack. A map per CPU gets the value for each CPU.
+    /// queue or stack. A map per CPU gets one value for all, or one for each CPU.
     ///
     /// # Errors
     /// Unknown map, a key or value that is not of its type, or why the map does not take it.
@@ -32,7 +52,7 @@ impl Loaded {
         map: &str,
         at: Option<u32>,
         key: Option<&Parts>,
-        value: &Parts,
+        values: &[crate::fill::OwnedParts],
     ) -> Result<(), SetError> {
         let path = at.map_or(map.to_string(), |at| format!("{map}[{at}]"));
         let failed = |why: String| SetError::ReadOnly { path: path.clone(), why };
@@ -57,13 +77,21 @@ impl Loaded {
             None if spec.key_size == 0 => Vec::new(),
             None => return Err(failed("an element of it needs a key".into())),
         };
-        let value = self.bytes_of(&format!("{path} value"), types.value, spec.value_size, value)?;
-        let user_size = self.vm.map_user_value_size(id, 0).unwrap_or(value.len());
-        let each = value.len().next_multiple_of(8);
-        let value = match user_size == value.len() {
-            true => value,
-            // Per CPU, each part rounded up to 8 bytes.
-            false => (0..user_size).map(|i| value.get(i % each).copied().unwrap_or(0)).collect(),
+        let one =
+            |parts: &OwnedParts| self.bytes_of(&format!("{path} value"), types.value, spec.value_size, parts);
+        let values = values.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        let size = spec.value_size as usize;
+        let user_size = self.vm.map_user_value_size(id, 0).unwrap_or(size);
+        let value = match (user_size == size, values.as_slice()) {
+            (true, [value]) => value.clone(),
+            (true, _) => return Err(failed("it is no map per CPU: its elements have one value".into())),
+            // Per CPU, each part rounded up to 8 bytes; one value is for all.
+            (false, values) => {
+                let each = size.next_multiple_of(8);
+                let of = |cpu: usize| if values.len() == 1 { values.first() } else { values.get(cpu) };
+                let byte = |i: usize| of(i / each).and_then(|v| v.get(i % each)).copied().unwrap_or(0);
+                (0..user_size).map(byte).collect()
+            }
         };
         let done = self.vm.map_update(id, &key, &value, 0);
         done.map_err(|e| failed(format!("the map does not take it ({})", Errno::from(e))))
@@ -81,6 +109,74 @@ impl Loaded {
         })?;
         let size = btf.size_of(ty).unwrap_or(0) as u32;
         self.bytes_of(&format!("{prog} ctx"), Some(ty), size, fields)
+    }
+
+    /// Where a field of a program's context lies, or (`words`) the word of that number.
+    ///
+    /// # Errors
+    /// There is none, or it is no number of at most 8 bytes.
+    pub fn context_place(&self, prog: &str, words: bool, field: &str) -> Result<ContextPlace, SetError> {
+        let wrong =
+            |why: &str| SetError::ReadOnly { path: format!("{prog} ctx.{field}"), why: why.to_string() };
+        if words {
+            let word: usize = field.parse().map_err(|_| wrong("a word is named by its number"))?;
+            return Ok(ContextPlace { at: word * 8, size: 8 });
+        }
+        let btf = self.globals.btf();
+        let ty = argument(btf, prog).ok_or_else(|| wrong("its argument points to no structure"))?;
+        let steps = globals::parse_path(&format!("value.{field}"))?.1;
+        let place = globals::walk(btf, &format!("{prog} ctx"), ty, &steps)?;
+        let size = btf.size_of(place.ty).unwrap_or(0) as usize;
+        let is_number = btf
+            .resolve(place.ty)
+            .is_ok_and(|ty| matches!(btf.kind(ty), Kind::Int { .. } | Kind::Enum { .. } | Kind::Ptr(_)));
+        match is_number && place.bits == 0 && size <= 8 {
+            true => Ok(ContextPlace { at: (place.bit_offset / 8) as usize, size }),
+            false => Err(wrong("it is no number of at most 8 bytes")),
+        }
+    }
+
+    /// `sizeof` of a structure, union, typedef or enum of the object's.
+    pub fn size_of(&self, ty: &str) -> Option<u64> {
+        let btf = self.globals.btf();
+        let name = ["struct ", "union ", "enum "].iter().find_map(|tag| ty.strip_prefix(tag)).unwrap_or(ty);
+        btf.find_all(name).find_map(|id| btf.size_of(id).ok())
+    }
+
+    /// Writes a variable, as user space does through the map it lies in.
+    ///
+    /// # Errors
+    /// Unknown name (with suggestions), or a value that is not of the type.
+    pub fn set_global(&self, path: &str, text: &str) -> Result<(), SetError> {
+        let btf = self.globals.btf();
+        let (name, steps) = globals::parse_path(path)?;
+        let var = globals::find_var(btf, &name)?;
+        if var.section.starts_with(".rodata") {
+            return Err(SetError::ReadOnly {
+                path: path.to_string(),
+                why: "it is constant once the object is loaded: set it in [globals]".into(),
+            });
+        }
+        let names = Enumerators { object: btf, kernel: self.kernel.btf(), nr_cpus: self.kernel.nr_cpus() };
+        let mut image = self.globals.bytes(&name)?;
+        let place = globals::walk(btf, path, var.ty, &steps)?;
+        write_place(&names, path, place, 0, &mut image, text)?;
+        self.globals.put(&name, &image)
+    }
+
+    /// Writes bytes to the arena, at an address as its programs or its user space have it.
+    ///
+    /// # Errors
+    /// The object has no arena, or its pages there are not allocated.
+    pub fn write_arena(&self, addr: u64, bytes: &[u8]) -> Result<(), SetError> {
+        let wrong =
+            |why: &str| SetError::ReadOnly { path: format!("arena address {addr:#x}"), why: why.to_string() };
+        let is_arena = |map: &&MapId| self.vm.map_spec(**map).is_some_and(|spec| spec.map_type == ARENA);
+        let map = self.maps.values().find(is_arena).ok_or_else(|| wrong("the object has no arena"))?;
+        match self.vm.arena_write(*map, addr, bytes) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(wrong("these pages of the arena are not allocated")),
+        }
     }
 
     fn bytes_of(

@@ -1,8 +1,10 @@
 //! What an opened object is and needs, as data: `sextant inspect` prints it.
 
+use std::collections::BTreeMap;
+
 use libbpf_rs::{AsRawLibbpf, MapType};
-use sextant_abi::tables::{HelperId, KfuncId, OpsFlags};
-use sextant_bpf::btf::{Btf, Kind, KindTag};
+use sextant_abi::tables::{HelperId, KfuncId, OpsFlags, linux_has_percpu_var};
+use sextant_bpf::btf::{Btf, Kind, KindTag, core};
 
 use crate::facts::essential_name;
 use crate::globals;
@@ -89,6 +91,15 @@ pub struct Extern {
     pub status: Status,
 }
 
+/// A kernel type, field or enumerator that is not there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TypeNeed {
+    /// `struct rq.scx.nr_running`
+    pub what: String,
+    /// The object asks for it first somewhere, so that it may do without.
+    pub asks: bool,
+}
+
 /// A helper that is called.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HelperInfo {
@@ -141,6 +152,8 @@ pub struct Inspection {
     pub ksyms: Vec<Extern>,
     /// Configuration options and the kernel's version.
     pub kconfig: Vec<Extern>,
+    /// Types, fields and enumerators that it asks the kernel for and that are not there, each once.
+    pub needs: Vec<TypeNeed>,
     /// Helpers.
     pub helpers: Vec<HelperInfo>,
     /// Variables.
@@ -162,6 +175,7 @@ impl Opened {
             kfuncs: of(ExternKind::Kfunc),
             ksyms: of(ExternKind::Ksym),
             kconfig: of(ExternKind::Kconfig),
+            needs: self.type_needs(),
             helpers: self.helper_infos(has),
             globals: self.global_infos(),
             enum_diffs: enum_diffs(&self.btf, self.kernel.btf()),
@@ -225,6 +239,7 @@ impl Opened {
                 ExternKind::Kfunc => self.kfunc_status(name, has),
                 ExternKind::Ksym => match self.kernel.btf().find(essential_name(name), KindTag::Var) {
                     Some(_) => Status::Has,
+                    None if linux_has_percpu_var(essential_name(name)) => Status::Lacks,
                     None => Status::Unknown,
                 },
                 ExternKind::Kconfig => match name == "LINUX_KERNEL_VERSION" || kconfig_has(name) {
@@ -244,6 +259,21 @@ impl Opened {
             Some(_) => Status::Lacks,
             None => Status::Unknown,
         }
+    }
+
+    fn type_needs(&self) -> Vec<TypeNeed> {
+        let all = self.facts.relos.iter().filter_map(|relo| core::need(&self.btf, relo, self.kernel.btf()));
+        let mut missing: BTreeMap<String, bool> = BTreeMap::new();
+        for need in all.filter(|need| !need.there) {
+            *missing.entry(need.what).or_default() |= need.asks;
+        }
+        // Who asks for a type asks for all that is in it.
+        let asked: Vec<String> =
+            missing.iter().filter(|(_, asks)| **asks).map(|(what, _)| what.clone()).collect();
+        let covered = |what: &str| {
+            asked.iter().any(|a| what.strip_prefix(a.as_str()).is_some_and(|rest| rest.starts_with('.')))
+        };
+        missing.into_iter().map(|(what, asks)| TypeNeed { asks: asks || covered(&what), what }).collect()
     }
 
     fn helper_infos(&self, has: &Has<'_>) -> Vec<HelperInfo> {

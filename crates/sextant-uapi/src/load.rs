@@ -5,12 +5,12 @@
 //! Steps of `load`: 1. no strong kfunc is missing; 2. libbpf loads, bpf(2) answers; 3. it attaches; 4. what was attached is read
 //! out of the kernel, and libbpf's object is closed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use libbpf_rs::{AsRawLibbpf, MapCore, MapType, Object, ObjectBuilder, OpenObject};
-use sextant_abi::tables::{Op, PERCPU_VARS, PercpuVar, kconfig};
-use sextant_bpf::btf::{Btf, KindTag, TypeId};
+use libbpf_rs::{AsRawLibbpf, MapCore, MapType, Object, ObjectBuilder, OpenObject, OpenProgramMut};
+use sextant_abi::tables::{Op, PERCPU_VARS, PercpuVar, TRACE_TARGETS, TracePoint, kconfig};
+use sextant_bpf::btf::{Btf, KindTag, TypeId, core};
 use sextant_bpf::vmlinux::Vmlinux;
 use sextant_vm::{MapId, Mark, ProgId, Vm};
 
@@ -19,7 +19,7 @@ use crate::error::LoadError;
 use crate::facts::{self, Facts};
 use crate::globals::{self, Enumerators, SetError, Step};
 use crate::inspect::{ExternKind, extern_kind};
-use crate::kernel::{Kernel, KernelConfig, ProgType, with_kernel};
+use crate::kernel::{Kernel, KernelConfig, ProgObject, ProgType, with_kernel};
 use crate::loaded::{Globals, Loaded, LoadedOps, OtherProg};
 use crate::ops_table::{self, OpsTable};
 use crate::shown::MapTypes;
@@ -54,6 +54,8 @@ pub struct Opened {
     sections: BTreeMap<TypeId, usize>,
     /// Arrays of maps whose first elements get maps of their own.
     inner: Vec<(String, u32)>,
+    /// Programs whose target was set.
+    targets: BTreeSet<String>,
     warnings: Vec<String>,
 }
 
@@ -79,8 +81,18 @@ pub fn open(bytes: &[u8], options: &OpenOptions) -> Result<Opened, LoadError> {
     let tables = ops_table::tables(&btf);
     let table = ops_table::choose(&tables, options.ops.as_deref())?;
     let sections = sections(&obj);
-    let mut opened =
-        Opened { obj, kernel, btf, facts, tables, table, sections, inner: Vec::new(), warnings: Vec::new() };
+    let mut opened = Opened {
+        obj,
+        kernel,
+        btf,
+        facts,
+        tables,
+        table,
+        sections,
+        inner: Vec::new(),
+        targets: BTreeSet::new(),
+        warnings: Vec::new(),
+    };
     opened.prepare();
     Ok(opened)
 }
@@ -184,8 +196,72 @@ impl Opened {
                 let prog = prog.name().to_string_lossy();
                 warnings
                     .push(format!("program '{prog}' ({section}) is left out: the kernel here has no {name}"));
+            } else if prog.autoload()
+                && !matches!(kind, KindTag::Typedef)
+                && !section.contains("fentry")
+                && !section.contains("iter")
+            {
+                let prog = prog.name().to_string_lossy();
+                warnings.push(format!(
+                    "program '{prog}' ({section}) is loaded and never runs: of programs on functions only fentry ones do"
+                ));
             }
         }
+    }
+
+    /// Programs that attach to what their own program tells at run time (`SEC("fentry")`), which nobody has told.
+    fn leave_out_unattached(&mut self) {
+        let Opened { obj, targets, warnings, .. } = self;
+        for mut prog in obj.progs_mut() {
+            let section = prog.section().to_string_lossy().into_owned();
+            let kind = section.trim_start_matches('?').trim_end_matches(".s");
+            let name = prog.name().to_string_lossy().into_owned();
+            let open =
+                matches!(kind, "fentry" | "fexit" | "fmod_ret" | "fsession" | "tp_btf" | "iter" | "lsm");
+            if open && prog.autoload() && !targets.contains(&name) {
+                prog.set_autoload(false);
+                warnings.push(format!(
+                    "program '{name}' ({section}) is left out: the scheduler's own program says what it attaches to (a setup can: \
+                     [programs.{name}] target = \"FUNCTION\")"
+                ));
+            }
+        }
+    }
+
+    /// Whether a program is loaded, as its scheduler's own program decides (`bpf_program__set_autoload`).
+    ///
+    /// # Errors
+    /// There is no such program (with suggestions).
+    pub fn set_autoload(&mut self, prog: &str, load: bool) -> Result<(), SetError> {
+        self.program(prog)?.set_autoload(load);
+        Ok(())
+    }
+
+    /// What a tracing program attaches to (`bpf_program__set_attach_target`); it is loaded.
+    ///
+    /// # Errors
+    /// There is no such program (with suggestions), it attaches to nothing, or the kernel here has no such function.
+    pub fn set_target(&mut self, prog: &str, target: &str) -> Result<(), SetError> {
+        let kernel = self.kernel.clone();
+        let mut found = self.program(prog)?;
+        let why = |why: String| SetError::ReadOnly { path: format!("program {prog}"), why };
+        let done = with_kernel(&kernel, || found.set_attach_target(0, Some(target.to_owned())));
+        done.map_err(|e| why(format!("it does not attach to '{target}': {e}")))?;
+        found.set_autoload(true);
+        if kernel.btf().find(target, KindTag::Func).is_none()
+            && kernel.btf().find(&format!("btf_trace_{target}"), KindTag::Typedef).is_none()
+        {
+            return Err(why(format!("the kernel here has no {target} to attach to")));
+        }
+        self.targets.insert(prog.to_owned());
+        Ok(())
+    }
+
+    fn program(&mut self, name: &str) -> Result<OpenProgramMut<'_>, SetError> {
+        let all: Vec<String> = self.obj.progs().map(|p| p.name().to_string_lossy().into_owned()).collect();
+        let near = globals::nearest(name, all.iter().map(String::as_str));
+        let found = self.obj.progs_mut().find(|p| p.name() == name);
+        found.ok_or_else(|| SetError::UnknownProgram { name: name.to_owned(), near })
     }
 
     fn section_mut(&mut self, section: TypeId) -> Option<&mut [u8]> {
@@ -383,6 +459,7 @@ impl Opened {
             return Err(LoadError::MissingKsym { names });
         }
         self.size_exit_dump()?;
+        self.leave_out_unattached();
         self.kernel.set_vm(vm.clone(), ksyms);
         let before = vm.mark();
         let loaded = self.load_into(&vm, before);
@@ -528,6 +605,17 @@ fn fill_inner(vm: &Vm, maps: &BTreeMap<String, MapId>, name: &str, count: u32) -
     })
 }
 
+/// Whether the object is of the first generation: it attaches as if partial, and `scx_bpf_switch_all` lifts that. One that asks whether the
+/// kernel has SCX_OPS_SWITCH_PARTIAL knows the later convention too, which holds here: its call is dead.
+fn wants_switch_all(kernel: &Kernel, btf: &Btf, facts: &Facts) -> bool {
+    let switch_all = "scx_bpf_switch_all";
+    let refers = facts.externs.keys().any(|name| facts::essential_name(name) == switch_all)
+        && globals::refers_to_kfunc(btf, switch_all);
+    let flag = "enum scx_ops_flags.SCX_OPS_SWITCH_PARTIAL";
+    let needs = facts.relos.iter().filter_map(|relo| core::need(btf, relo, kernel.btf()));
+    refers && !needs.into_iter().any(|need| need.asks && need.what == flag)
+}
+
 fn read_ops(kernel: &Kernel, table: &OpsTable, btf: &Btf, facts: &Facts) -> Result<LoadedOps, LoadError> {
     let map = kernel.maps().into_iter().find(|m| m.is_struct_ops() && m.struct_ops.borrow().is_some());
     let value = map.and_then(|m| m.struct_ops.borrow().clone());
@@ -540,8 +628,6 @@ fn read_ops(kernel: &Kernel, table: &OpsTable, btf: &Btf, facts: &Facts) -> Resu
     let progs: BTreeMap<String, ProgId> =
         value.progs.iter().filter_map(|(member, prog)| Some((member.clone(), prog.in_vm?))).collect();
     let by_op = progs.iter().filter_map(|(member, &prog)| Some((Op::from_name(member)?, prog))).collect();
-    let switch_all = "scx_bpf_switch_all";
-    let refers = facts.externs.keys().any(|name| facts::essential_name(name) == switch_all);
     Ok(LoadedOps {
         map: table.map.clone(),
         cid_form: value.struct_name == "sched_ext_ops_cid",
@@ -555,7 +641,7 @@ fn read_ops(kernel: &Kernel, table: &OpsTable, btf: &Btf, facts: &Facts) -> Resu
         sub_cgroup_id: int("sub_cgroup_id"),
         progs: by_op,
         members: progs,
-        calls_switch_all: refers && globals::refers_to_kfunc(btf, switch_all),
+        calls_switch_all: wants_switch_all(kernel, btf, facts),
     })
 }
 
@@ -590,6 +676,18 @@ fn map_types(kernel: &Rc<Kernel>, object: &Object) -> BTreeMap<String, MapTypes>
     object.maps().filter_map(types).collect()
 }
 
+/// `BPF_TRACE_RAW_TP`, `BPF_TRACE_FENTRY`: programs that run where their target begins.
+const TRACE_RAW_TP: u32 = 23;
+const TRACE_FENTRY: u32 = 24;
+
+/// Where a tracing program runs.
+fn trace_point(kernel: &Kernel, prog: &ProgObject) -> Option<TracePoint> {
+    let entered = matches!(prog.expected_attach_type, TRACE_RAW_TP | TRACE_FENTRY);
+    let attached = prog.prog_type == ProgType::TRACING && entered && prog.attach_btf_id != 0;
+    let name = kernel.btf().name(TypeId(prog.attach_btf_id));
+    TRACE_TARGETS.iter().find(|t| attached && t.name == name).map(|t| t.point)
+}
+
 /// Programs beside the ops, in libbpf's order.
 fn other_progs(kernel: &Rc<Kernel>, object: &Object) -> Vec<OtherProg> {
     let mut found = Vec::new();
@@ -605,6 +703,7 @@ fn other_progs(kernel: &Rc<Kernel>, object: &Object) -> Vec<OtherProg> {
             name: prog.name().to_string_lossy().into_owned(),
             section: prog.section().to_string_lossy().into_owned(),
             prog_type: loaded.prog_type,
+            trace: trace_point(kernel, &loaded),
             id: loaded.in_vm,
         });
     }

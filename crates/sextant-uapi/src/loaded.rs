@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sextant_abi::Mem;
-use sextant_abi::tables::Op;
+use sextant_abi::tables::{Op, TracePoint};
 use sextant_bpf::btf::{Btf, TypeId};
 use sextant_vm::{MapId, Mark, ProgId, Vm};
 
@@ -75,8 +75,17 @@ pub struct OtherProg {
     pub section: String,
     /// Its type.
     pub prog_type: ProgType,
+    /// Where it runs, if it is attached to something of the kernel's.
+    pub trace: Option<TracePoint>,
     /// Its number in the vm, if programs of its type can run.
     pub id: Option<ProgId>,
+}
+
+impl Loaded {
+    /// Its programs on functions and tracepoints of the kernel's.
+    pub fn trace_progs(&self) -> Vec<(TracePoint, ProgId)> {
+        self.other_progs.iter().filter_map(|prog| Some((prog.trace?, prog.id?))).collect()
+    }
 }
 
 /// The object's variables in the vm's memory.

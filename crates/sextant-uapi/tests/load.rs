@@ -56,7 +56,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("hotplug", "choose one with --ops"),
     ("non_scx_kfunc_deny", "tcp_congestion_ops, which is no scheduler"),
     ("scx_pair", "--set map:pair_ctx.max_entries=N"),
-    ("scx_qmap", "program 'qmap_sub_attach' was refused"), // a sub-scheduler's field that is not modelled
 ];
 
 #[test]

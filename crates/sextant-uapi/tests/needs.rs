@@ -267,7 +267,7 @@ fn globals_are_set_by_name_and_type() {
     for (path, value, says) in [
         ("nr_cpu", "1", "did you mean nr_cpus"),
         ("on", "7", "true or false expected"),
-        ("three", "[1,2]", "2 values for 3 elements"),
+        ("three", "[1,2,3,4]", "4 values for 3 elements"),
         ("three[3]", "1", "3 elements"),
         ("s.d", "1", "no field 'd'"),
         ("level[0]", "1", "not an array"),

@@ -75,7 +75,9 @@ pub struct Vm {
     /// The timer whose callback runs.
     pub(crate) firing: Cell<Option<u64>>,
     /// Per-CPU variables: address of CPU 0's copy, distance of two copies.
-    pub(crate) percpu: RefCell<BTreeMap<u64, u64>>,
+    pub(crate) percpu: RefCell<BTreeMap<u64, crate::helper::PercpuCopies>>,
+    /// Copies of per-CPU variables that the kernel has, by name.
+    pub(crate) provided: RefCell<BTreeMap<&'static str, Vec<u64>>>,
     /// Stack blocks by nesting depth.
     stacks: RefCell<Vec<u64>>,
     depth: Cell<usize>,
@@ -121,6 +123,7 @@ impl Vm {
             arena_reports: Cell::new(0),
             firing: Cell::new(None),
             percpu: RefCell::default(),
+            provided: RefCell::default(),
             stacks: RefCell::default(),
             depth: Cell::new(0),
             insns: Cell::new(0),
@@ -206,6 +209,19 @@ impl Vm {
     /// The arena a program uses: the address of its window.
     pub fn prog_arena(&self, id: ProgId) -> Option<u64> {
         Some(self.prog(id).ok()?.arena?.window)
+    }
+
+    /// Writes bytes to an arena where user space would, at an address of which the low half counts. EFAULT where no page is, EINVAL for
+    /// a map of another type.
+    pub fn arena_write(&self, map: MapId, addr: u64, bytes: &[u8]) -> Result<(), crate::Errno> {
+        let arena = self.map(map).and_then(|map| map.arena_use()).ok_or(crate::Errno::EINVAL)?;
+        let at = arena.window | u64::from(addr as u32);
+        let whole = at.checked_add(bytes.len() as u64).ok_or(crate::Errno::EFAULT)?;
+        self.region.wall::<true>(at, whole - at).map_err(|_| crate::Errno::EFAULT)?;
+        for (byte, to) in bytes.iter().zip(at..) {
+            self.region.bpf_store(to, 1, (*byte).into()).map_err(|_| crate::Errno::EFAULT)?;
+        }
+        Ok(())
     }
 
     /// `bpf_arena_alloc_pages_sleepable`: so many pages of the arena with that window; None when it has no room.

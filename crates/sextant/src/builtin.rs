@@ -61,7 +61,7 @@ pub const WORKLOADS: &[Builtin<&str>] = &[
     },
 ];
 
-/// Setups for the kernel's examples, from `workloads/setup/`.
+/// Setups for the kernel's examples and for schedulers of sched-ext/scx, from `workloads/setup/`.
 pub const SETUPS: &[Builtin<&str>] = &[
     Builtin {
         name: "central",
@@ -77,6 +77,21 @@ pub const SETUPS: &[Builtin<&str>] = &[
         name: "pair",
         about: "for the kernel's scx_pair",
         content: include_str!("../../../workloads/setup/pair.toml"),
+    },
+    Builtin {
+        name: "bpfland",
+        about: "for scx_bpfland of sched-ext/scx: sibling and primary CPUs",
+        content: include_str!("../../../workloads/setup/bpfland.toml"),
+    },
+    Builtin {
+        name: "tickless",
+        about: "for scx_tickless of sched-ext/scx: its timer on CPU 0",
+        content: include_str!("../../../workloads/setup/tickless.toml"),
+    },
+    Builtin {
+        name: "p2dq",
+        about: "for scx_p2dq of sched-ext/scx: its arena and the machine's topology (up to 64 CPUs)",
+        content: include_str!("../../../workloads/setup/p2dq.toml"),
     },
 ];
 

@@ -70,7 +70,7 @@ fn check(name: &str, args: &CheckArgs) -> Result<Vec<Checked>, Failure> {
             "fair is no object file: it is the machine without a sched_ext scheduler",
         ));
     };
-    let setup = args.setup.as_deref().map(|arg| SetupFile::read(arg, args.cpus)).transpose()?;
+    let setup = args.setup.as_deref().map(|arg| SetupFile::read(arg, Shape::flat(args.cpus))).transpose()?;
     let how = How {
         nr_cpus: args.cpus,
         machine: Shape::flat(args.cpus),
@@ -127,6 +127,9 @@ fn load(name: String, object: &Object, opened: Opened, args: &CheckArgs) -> Resu
     kernel.verify_programs();
     if args.log.is_some() {
         kernel.keep_logs();
+    }
+    for warning in opened.warnings() {
+        tracing::warn!("{name}: {warning}");
     }
     let vm = Rc::new(scheduler::vm(args.cpus, sextant_vm::Engine::default(), false, 0)?);
     let failure = ksyms::fill(&opened, &vm, Shape::flat(args.cpus), args.cpus)

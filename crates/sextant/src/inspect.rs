@@ -1,18 +1,21 @@
 //! `sextant inspect`: what an object file contains and needs, and whether Sextant has it. Nothing runs.
 
 use std::io::{self, Write};
+use std::rc::Rc;
 
 use sextant_sched::bpf::has_kfunc;
 use sextant_sched::topology::Shape;
 use sextant_uapi::Opened;
-use sextant_uapi::inspect::{Extern, GlobalInfo, Has, HelperInfo, Inspection, OpsInfo, Status as Need};
-use sextant_vm::helper_is_implemented;
+use sextant_uapi::inspect::{
+    Extern, GlobalInfo, Has, HelperInfo, Inspection, OpsInfo, Status as Need, TypeNeed,
+};
+use sextant_vm::{Engine, helper_is_implemented};
 
 use crate::cli::InspectArgs;
-use crate::object::{self, How};
+use crate::object::{self, How, Object};
 use crate::source;
 use crate::status::{Failure, Status};
-use crate::{color, disasm};
+use crate::{color, disasm, ksyms, scheduler};
 
 /// Runs the subcommand.
 pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Status, Failure> {
@@ -33,11 +36,11 @@ pub fn run(args: &InspectArgs, out: &mut dyn Write) -> Result<Status, Failure> {
     if let Some(wanted) = &args.disasm {
         return disasm::run(&object, wanted, out);
     }
-    print(&opened, out)?;
+    print(opened, &object, args.cpus, out)?;
     Ok(Status::Done)
 }
 
-fn print(opened: &Opened, out: &mut dyn Write) -> io::Result<()> {
+fn print(opened: Opened, object: &Object, nr_cpus: u32, out: &mut dyn Write) -> Result<(), Failure> {
     let has = Has { kfunc: &|id| has_kfunc(id.info().name), helper: &|id| helper_is_implemented(id as u32) };
     let i = opened.inspect(&has);
     let mut p = Printer { out, color: color(std::io::stdout()), first: true };
@@ -47,11 +50,36 @@ fn print(opened: &Opened, out: &mut dyn Write) -> io::Result<()> {
     p.externs("KERNEL FUNCTIONS", &i.kfuncs)?;
     p.externs("KERNEL VARIABLES", &i.ksyms)?;
     p.externs("KERNEL CONFIGURATION", &i.kconfig)?;
+    p.needs(&i.needs)?;
     p.helpers(&i.helpers)?;
     p.globals(&i.globals)?;
     p.enums(&i)?;
     p.warnings(opened.warnings())?;
-    p.verdict(&i)
+    let load = Load::of(opened, object, nr_cpus)?;
+    p.verdict(&i, &load)?;
+    Ok(())
+}
+
+/// What a load comes to, with the verifier; nothing of it runs.
+struct Load {
+    /// Why there is none.
+    failure: Option<Failure>,
+    programs: usize,
+    refused: usize,
+}
+
+impl Load {
+    fn of(opened: Opened, object: &Object, nr_cpus: u32) -> Result<Load, Failure> {
+        let kernel = opened.kernel();
+        kernel.verify_programs();
+        let vm = Rc::new(scheduler::vm(nr_cpus, Engine::default(), false, 0)?);
+        let failure = ksyms::fill(&opened, &vm, Shape::flat(nr_cpus), nr_cpus)
+            .and_then(|ksyms| opened.load(vm.clone(), ksyms).map_err(|e| object::failure(object, e)))
+            .err();
+        let verdicts = kernel.verdicts();
+        let refused = verdicts.iter().filter(|v| v.result.is_err()).count();
+        Ok(Load { failure, programs: verdicts.len(), refused })
+    }
 }
 
 struct Printer<'a> {
@@ -154,6 +182,19 @@ impl Printer<'_> {
         writeln!(self.out, "  {:<40} {word}{rest}", printable(name))
     }
 
+    /// Types, fields and enumerators that the kernel here does not have.
+    fn needs(&mut self, needs: &[TypeNeed]) -> io::Result<()> {
+        if needs.is_empty() {
+            return Ok(());
+        }
+        self.heading("KERNEL TYPES, FIELDS AND VALUES that are not there")?;
+        for need in needs {
+            let rest = if need.asks { "the object asks first" } else { "" };
+            writeln!(self.out, "  {:<40} {rest}", printable(&need.what))?;
+        }
+        Ok(())
+    }
+
     fn globals(&mut self, globals: &[GlobalInfo]) -> io::Result<()> {
         if globals.is_empty() {
             return Ok(());
@@ -191,16 +232,27 @@ impl Printer<'_> {
     }
 
     /// The question most people come with.
-    fn verdict(&mut self, i: &Inspection) -> io::Result<()> {
+    fn verdict(&mut self, i: &Inspection, load: &Load) -> io::Result<()> {
         let names = i.kfuncs.iter().chain(&i.ksyms);
         let functions = names.filter(|e| !e.weak && e.status != Need::Has).map(|e| e.name.as_str());
         let helpers = i.helpers.iter().filter(|h| h.status != Need::Has).map(|h| h.name.as_str());
         let missing: Vec<&str> = functions.chain(helpers).collect();
-        let text = match missing.is_empty() {
-            true => "Sextant has everything that this object cannot do without.".to_string(),
-            false => format!("Sextant lacks {}.", missing.join(", ")),
+        let text = match (&load.failure, load.refused, missing.is_empty()) {
+            (None, 0, _) => "Sextant has everything that this object cannot do without.".to_string(),
+            (_, refused, true) if refused > 0 => {
+                let all = load.programs;
+                format!("The verifier refuses {refused} of {all} programs: `sextant check` says why.")
+            }
+            (_, _, false) => format!("Sextant lacks {}.", missing.join(", ")),
+            (_, _, true) => "This object does not load:".to_string(),
         };
-        self.heading(&text)
+        self.heading(&text)?;
+        match &load.failure {
+            Some(failure) if load.refused == 0 => {
+                writeln!(self.out, "{}", printable_lines(&format!("{:#}", failure.error)))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -212,6 +264,11 @@ fn shortened(value: &str) -> String {
         0..=VALUE_SHOWN => value.to_string(),
         _ => value.chars().take(VALUE_SHOWN - 1).chain(['…']).collect(),
     }
+}
+
+/// The same of several lines.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(|line| format!("  {}\n", printable(line))).collect::<String>().trim_end().to_string()
 }
 
 /// Text of the object's must not move the cursor.

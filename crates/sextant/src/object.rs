@@ -12,7 +12,7 @@ use sextant_sched::bpf::{BpfOps, has_kfunc};
 use sextant_sched::ops::OpsParams;
 use sextant_sched::topology::Shape;
 use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, Verdict, open};
-use sextant_vm::{ProgId, Vm};
+use sextant_vm::Vm;
 
 use crate::setup::SetupFile;
 use crate::source::Source;
@@ -80,7 +80,7 @@ pub fn load(
     checked: bool,
     vm: &Rc<Vm>,
     announce: bool,
-) -> Result<(Rc<dyn Ops>, Loaded), Failure> {
+) -> Result<(Rc<dyn Ops>, Rc<Loaded>), Failure> {
     let opened = prepare(object, how)?;
     let kernel = opened.kernel();
     if checked {
@@ -102,6 +102,7 @@ pub fn load(
     for warning in loaded.warnings.iter().filter(|_| announce) {
         tracing::warn!("{}: {warning}", object.name);
     }
+    let loaded = Rc::new(loaded);
     let ops = bind(&loaded).with_lockup(how.lockup);
     let ops = match how.setup {
         Some(setup) => ops.with_setup(setup.fill(&loaded, object)?),
@@ -141,12 +142,8 @@ fn bind(loaded: &Loaded) -> BpfOps {
         calls_switch_all: ops.calls_switch_all,
     };
     let progs: Vec<_> = ops.progs.iter().map(|(&op, &prog)| (op, prog)).collect();
-    let on = |section: &str| -> Vec<ProgId> {
-        loaded.other_progs.iter().filter(|prog| prog.section == section).filter_map(|prog| prog.id).collect()
-    };
     BpfOps::new(loaded.vm.clone(), params, &progs)
-        .with_reg_progs(on("fentry/bpf_scx_reg"))
-        .with_switch_progs(on("tp_btf/sched_switch"))
+        .with_trace_progs(loaded.trace_progs())
         .with_objects(loaded.objects)
 }
 

@@ -160,7 +160,7 @@ impl Scheduler {
                     lockup: args.lockup,
                 };
                 let (ops, loaded) = object::load(object, &how, !args.unchecked, vm, announce)?;
-                Some(Load { ops, loaded: Some(Rc::new(loaded)) })
+                Some(Load { ops, loaded: Some(loaded) })
             }
         })
     }
@@ -208,6 +208,8 @@ impl Machine {
         vm.set_interrupt(move || interrupt.pressed());
         vm.set_insn_budget(FIRST_LOOK);
         let mut sim = Simulation::new(config, workload, vm.region()).map_err(Failure::usage)?;
+        let rqs: Vec<u64> = sim.sched.rqs.iter().map(|rq| rq.addr).collect();
+        vm.percpu_provide("runqueues", rqs);
         let (names, loads) = (lineup.names(), lineup.loads());
         let ops = lineup.load(0, args, &vm, true)?.map(|load| load.ops);
         show::check(args, &loads, &tried)?;

@@ -53,6 +53,9 @@ pub fn run(args: &SimArgs, out: &mut dyn Write) -> Result<Status, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
         told => told.context("cannot write the result to stdout")?,
     }
+    if report.scheduled_nothing {
+        tracing::warn!("{}: no task was ever in SCHED_EXT", args.scheduler);
+    }
     trace_written.and(dumped)?;
     Ok(status(&machine, &outcome, &interrupt))
 }

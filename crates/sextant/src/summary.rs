@@ -56,6 +56,7 @@ pub fn report(run: &Run<'_>, made: Made, trace_hash: String) -> Report {
             groups: groups(workload, &after.tasks, &after.groups),
             cpu_rows: after.cpus.iter().zip(0..).map(cpu).collect(),
         }),
+        scheduled_nothing: machine.exit_info().is_some() && !ext.had_tasks(),
         tasks: tasks(&outcome.tasks),
         system_tasks: tasks(&outcome.system_tasks),
         groups: groups(workload, &outcome.tasks, &outcome.groups),

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use anyhow::anyhow;
 use sextant_abi::Ns;
 use sextant_sched::ext::check_ops_params;
+use sextant_sched::topology::Shape;
 use sextant_sim::SwapPlan;
 use sextant_uapi::Loaded;
 use sextant_vm::Vm;
@@ -74,7 +75,7 @@ impl Lineup {
             name: args.scheduler.clone(),
             scheduler: Scheduler::open(&args.scheduler)?,
             sets: own,
-            setup: read_setup(&own_setups, args.cpus)?,
+            setup: read_setup(&own_setups, args.machine.unwrap_or(Shape::flat(args.cpus)))?,
             ops: args.ops.clone(),
         }];
         for swap in &swaps {
@@ -85,7 +86,10 @@ impl Lineup {
                 name: swap.scheduler.clone(),
                 scheduler: Scheduler::open(&swap.scheduler).map_err(|f| swap.blame(f))?,
                 sets: of(&later, &swap.scheduler),
-                setup: read_setup(&of(&setups, &swap.scheduler), args.cpus)?,
+                setup: read_setup(
+                    &of(&setups, &swap.scheduler),
+                    args.machine.unwrap_or(Shape::flat(args.cpus)),
+                )?,
                 ops: None,
             });
         }
@@ -222,10 +226,10 @@ fn of(later: &[(String, String)], scheduler: &str) -> Vec<String> {
     later.iter().filter(|(name, _)| name == scheduler).map(|(_, rest)| rest.clone()).collect()
 }
 
-fn read_setup(names: &[String], nr_cpus: u32) -> Result<Option<SetupFile>, Failure> {
+fn read_setup(names: &[String], machine: Shape) -> Result<Option<SetupFile>, Failure> {
     match names {
         [] => Ok(None),
-        [one] => SetupFile::read(one, nr_cpus).map(Some),
+        [one] => SetupFile::read(one, machine).map(Some),
         [one, two, ..] => {
             Err(Failure::usage(format!("--setup {one} and {two}: a scheduler is set up by one file")))
         }

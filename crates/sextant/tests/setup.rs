@@ -107,3 +107,65 @@ fn what_does_not_fit_the_object_is_said_with_file_and_line() {
     let run = sextant(&["sim", "--setup", "centrall"]).expect(2);
     assert!(run.stderr.contains("no setup \"centrall\""), "{}", run.stderr);
 }
+
+const STEPS: &str = "[arrays]\nfirst = [7, '@cpus']\n\
+    [programs.on_tick]\ntarget = 'sched_tick'\n[programs.never]\nload = false\n\
+    [[do]]\nfor = 'node'\nsteps = [\n\
+    { prog = 'give_token', ctx = { cpu = '@i' }, save = { token = 'token' } },\n\
+    { prog = 'take_token', ctx = { token = '$token', twice = '$token * 2' } },\n]\n\
+    [[run]]\nprog = 'pair'\nfor = 'sibling'\nargs = ['@i', '@j']\n\
+    [[run]]\nprog = 'late'\nargs = [0]\nat = '10ms'\non = 3\n\
+    [[write]]\nat = '20ms'\nglobal = 'level'\nvalue = '@llcs + 5'\n";
+
+#[test]
+fn steps_before_and_after_the_attach() {
+    let Some(object) = bpf_object("steps") else { return };
+    let file = setup("steps", STEPS);
+    let machine = "nodes=2,cores=2,threads=2";
+    let args =
+        ["sim", &object, "mixed", "--setup", &file, "--machine", machine, "--duration", "200ms", "--json"];
+    let run = sextant(&args).expect(0);
+    assert_eq!(run.json()["exit"]["kind"], "UNREG", "{:#}", run.json()["exit"]);
+    // Tokens 1000 and 1001; the pairs 0-1 to 6-7, both ways.
+    for line in ["seen 2001 pairs 8 sum 2828", "first 7 8 0", "late on 3 level 7", "ticks 1"] {
+        assert!(run.stderr.contains(line), "no {line:?} in {}", run.stderr);
+    }
+}
+
+#[test]
+fn steps_that_fail_are_told_with_their_line() {
+    let Some(object) = bpf_object("steps") else { return };
+    let cases = [
+        ("[programs.on_tik]\nload = true\n", "1: ", "the object has no program 'on_tik'"),
+        ("\n[programs.on_tick]\ntarget = 'no_such'\n", "2: ", "no_such"),
+        ("[[run]]\nprog = 'late_'\n", "1: ", "no syscall program 'late_'; did you mean \"late\"?"),
+        ("[[run]]\nprog = 'give_token'\nctx = { cpu = 1 }\nsave = { t = 'tokn' }\n", "1: ", "tokn"),
+        ("[[run]]\nprog = 'take_token'\nctx = { token = 1, twice = 3 }\n", "1: ", "returned -22, not 0"),
+        ("[[run]]\nprog = 'pair'\nargs = ['$other']\n", "1: ", "no step before this one has saved it"),
+        ("[[write]]\nglobal = 'levl'\nvalue = 1\n", "1: ", "levl"),
+        ("[[write]]\narena = 4096\nvalue = [1]\n", "1: ", "the object has no arena"),
+    ];
+    for (i, (text, line, what)) in cases.into_iter().enumerate() {
+        let file = setup(&format!("wrong-{i}"), text);
+        let run = sextant(&["sim", &object, "mixed", "--setup", &file, "--duration", "50ms"]);
+        assert_ne!(run.status, 0, "{text}");
+        let place = format!("wrong-{i}.toml:{line}");
+        assert!(run.stderr.contains(&place) && run.stderr.contains(what), "{text:?}: {}", run.stderr);
+    }
+    let late =
+        setup("wrong-late", "[[run]]\nat = '10ms'\nprog = 'take_token'\nctx = { token = 1, twice = 3 }\n");
+    let run = sextant(&["sim", &object, "mixed", "--setup", &late, "--duration", "50ms", "--json"]).expect(3);
+    let msg = run.json()["exit"]["msg"].to_string();
+    assert!(
+        msg.contains("wrong-late.toml:1") && msg.contains("program 'take_token' returned -22, not 0"),
+        "{msg}"
+    );
+}
+
+/// A program that waits for somebody to say what it attaches to does not stop the others.
+#[test]
+fn a_program_without_a_target_is_left_out() {
+    let Some(object) = bpf_object("steps") else { return };
+    let run = sextant(&["sim", &object, "mixed", "--duration", "50ms"]).expect(0);
+    assert!(run.stderr.contains("program 'on_tick' (fentry) is left out"), "{}", run.stderr);
+}

@@ -10,7 +10,9 @@ pub mod kconfig;
 pub mod kfuncs;
 pub mod ksyms;
 pub mod ops;
+mod percpu_names;
 pub mod task;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -20,5 +22,7 @@ pub use flags::{DeqFlags, EnqFlags, KickFlags, OpsFlags, PickIdleFlags, WakeFlag
 pub use helper_protos::{HELPER_PROTOS, HelperProto};
 pub use helpers::{HELPERS, Helper, HelperId};
 pub use kfuncs::{COMPAT_MARKERS, KFUNCS, Kfunc, KfuncFlags, KfuncGroups, KfuncId, OLD_NAMES};
-pub use ksyms::{PERCPU_VARS, PercpuVar};
+pub use ksyms::{CPU_KHZ, PERCPU_VARS, PercpuVar};
 pub use ops::{OPS, Op, OpArg, OpDesc, OpRet};
+pub use percpu_names::linux_has_percpu_var;
+pub use trace::{TRACE_TARGETS, TracePoint, TraceTarget};

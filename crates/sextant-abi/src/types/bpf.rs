@@ -3,6 +3,8 @@
 
 use super::ctype::*;
 use super::declare::{kernel_opaque, kernel_typedefs, kernel_types};
+use super::desc::TypeRef;
+use super::task::{AtomicT, TaskStruct};
 
 kernel_types! {
     /// A timer in a map value.
@@ -87,6 +89,44 @@ kernel_types! {
         __opaque: Array<UserU64, 1>,
     }
 
+    /// Context of a program on the iterator over all tasks.
+    pub struct BpfIterTaskCtx = "bpf_iter__task" {
+        meta: Ptr<BpfIterMeta>,
+        /// NULL at the end.
+        task: Ptr<TaskStruct>,
+    }
+
+    /// What every iterator program gets.
+    pub struct BpfIterMeta = "bpf_iter_meta" {
+        seq: Ptr<SeqFile>,
+        session_id: U64,
+        seq_num: U64,
+    }
+
+    /// A lock in four bytes; programs have locks of this shape in arenas.
+    pub struct Qspinlock = "qspinlock" {
+        (anon) parts: QspinlockParts,
+    }
+
+    /// The ways to look at it.
+    pub union QspinlockParts = "" {
+        val: AtomicT,
+        (anon) bytes: QspinlockBytes,
+        (anon) halves: QspinlockHalves,
+    }
+
+    /// The owner's byte and the next one's.
+    pub struct QspinlockBytes = "" {
+        locked: U8,
+        pending: U8,
+    }
+
+    /// Both, and the queue.
+    pub struct QspinlockHalves = "" {
+        locked_pending: U16,
+        tail: U16,
+    }
+
     /// `class_rcu_t`
     pub struct ClassRcuStruct = "" {
         lock: Ptr<Void>,
@@ -98,7 +138,12 @@ kernel_typedefs! {
     ClassRcuT = "class_rcu_t": ClassRcuStruct;
 }
 
+/// Typedefs that programs use and no declared type does: they are in the BTF for their own sake.
+pub const FREE_TYPEDEFS: &[TypeRef] = &[<ClassRcuT as CType>::REF];
+
 kernel_opaque! {
     /// A map.
     BpfMap = "bpf_map";
+    /// What an iterator writes to.
+    SeqFile = "seq_file";
 }

@@ -82,7 +82,7 @@ pub fn all_types() -> &'static [TypeDesc] {
     &ALL
 }
 
-/// The description of `struct`, `union` or `enum` `name`.
+/// The description of `struct`, `union` or `enum` `name`; none for an empty name.
 pub fn find_type(name: &str) -> Option<&'static TypeDesc> {
-    ALL.iter().find(|desc| desc.name == name)
+    ALL.iter().find(|desc| desc.name == name && !name.is_empty())
 }

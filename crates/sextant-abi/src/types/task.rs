@@ -6,6 +6,7 @@ use super::cgroup::CssSet;
 use super::cpumask::{Cpumask, CpumaskT};
 use super::ctype::*;
 use super::declare::{kernel_opaque, kernel_typedefs, kernel_types};
+use super::rq::ScxDispatchQ;
 
 kernel_types! {
     /// A task.
@@ -24,6 +25,8 @@ kernel_types! {
         rt_priority: UInt,
         se: SchedEntity,
         scx: SchedExtEntity,
+        /// One object for each class; what is in it is not modelled.
+        sched_class: Ptr<Const<SchedClass>>,
         /// All zero: schedstats are off by default.
         stats: SchedStatistics,
         /// `SCHED_*`
@@ -43,9 +46,11 @@ kernel_types! {
         parent: Ptr<Rcu<TaskStruct>>,
         group_leader: Ptr<TaskStruct>,
         thread_pid: Ptr<Pid>,
-        /// ns of user time
+        /// In the list of its process's threads, `signal->thread_head`.
+        thread_node: ListHead,
+        /// ns of user time, a tick at a time: no CPU here accounts it exactly (nohz_full).
         utime: U64,
-        /// ns of system time
+        /// ns of system time, likewise: that of kernel threads, as all others only run in user mode.
         stime: U64,
         /// Voluntary switches.
         nvcsw: ULong,
@@ -75,8 +80,10 @@ kernel_types! {
         syscall_work: ULong,
     }
 
-    /// `p->scx`: the members that the class keeps up to date. Its links, states and counters are ordinary Rust and not here.
+    /// `p->scx`: the members that the class keeps up to date. Its list links, states and counters are ordinary Rust and not here.
     pub struct SchedExtEntity = "sched_ext_entity" {
+        /// The DSQ it is on, NULL for none.
+        dsq: Ptr<ScxDispatchQ>,
         ddsp_dsq_id: U64,
         ddsp_enq_flags: U64,
         ddsp_slice: U64,
@@ -129,6 +136,11 @@ kernel_types! {
     /// What the threads of a process share.
     pub struct SignalStruct = "signal_struct" {
         nr_threads: Int,
+        /// Its threads, by `thread_node`, the leader first.
+        thread_head: ListHead,
+        /// By `enum pid_type`. A process leads a group and a session of its own.
+        pids: Array<Ptr<Pid>, PIDTYPE_MAX>,
+        /// 0: no process here dies by a signal.
         group_exit_code: Int,
     }
 
@@ -144,6 +156,21 @@ kernel_types! {
     pub struct Upid = "upid" {
         nr: Int,
         ns: Ptr<PidNamespace>,
+    }
+
+    /// A pid namespace: the initial one.
+    pub struct PidNamespace = "pid_namespace" {
+        /// 0
+        level: UInt,
+        /// NULL
+        parent: Ptr<PidNamespace>,
+        ns: NsCommon,
+    }
+
+    /// What all kinds of namespaces have.
+    pub struct NsCommon = "ns_common" {
+        /// `PROC_PID_INIT_INO`, 0xeffffffc
+        inum: UInt,
     }
 
     /// Credentials; every task is root.
@@ -236,11 +263,16 @@ kernel_typedefs! {
 kernel_opaque! {
     /// An address space; only whether there is one is modelled.
     MmStruct = "mm_struct";
-    /// A pid namespace.
-    PidNamespace = "pid_namespace";
+    /// A scheduling class.
+    SchedClass = "sched_class";
     /// A loaded scheduler.
     ScxSched = "scx_sched";
 }
+
+/// Entries of `signal_struct.pids`: `PIDTYPE_PID`, `PIDTYPE_TGID`, `PIDTYPE_PGID`, `PIDTYPE_SID`.
+pub const PIDTYPE_MAX: usize = 4;
+/// The number of the initial pid namespace (`PROC_PID_INIT_INO`).
+pub const PROC_PID_INIT_INO: u32 = 0xeffffffc;
 
 impl TaskStruct {
     /// The mask that counts now, `*cpus_ptr`.

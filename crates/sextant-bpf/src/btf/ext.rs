@@ -2,7 +2,7 @@
 //!
 //! Two carriers: the arrays of BPF_PROG_LOAD ([`func_info`], [`line_info`]: offsets in slots) and the `.BTF.ext` section of an object
 //! ([`Ext::parse`]: per ELF section, offsets in bytes). Longer records of newer compilers are read by their first fields. CO-RE
-//! relocations are libbpf's business and left out.
+//! relocations are applied by libbpf; [`core`](super::core) only says what they ask for.
 
 use super::{BTF_MAGIC, Btf, Str, TypeId};
 use thiserror::Error;
@@ -31,6 +31,19 @@ pub struct LineInfo {
     pub column: u32,
 }
 
+/// An instruction is adapted to the kernel's types.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoreRelo {
+    /// Byte of the instruction in its ELF section.
+    pub insn_off: u32,
+    /// Type in the object's BTF from which the access starts.
+    pub ty: TypeId,
+    /// Members or enumerator by number: `0:3:1`.
+    pub access: Str,
+    /// `enum bpf_core_relo_kind`
+    pub kind: u32,
+}
+
 /// What is wrong with an info array or a `.BTF.ext`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum ExtError {
@@ -52,6 +65,9 @@ pub enum ExtError {
 
 const FUNC_BYTES: u32 = 8;
 const LINE_BYTES: u32 = 16;
+const CORE_BYTES: u32 = 16;
+/// Of a header that names the relocations.
+const CORE_HEADER: u32 = 32;
 
 /// The `func_info` array of PROG_LOAD.
 pub fn func_info(data: &[u8], rec_size: u32) -> Result<Vec<FuncInfo>, ExtError> {
@@ -71,6 +87,16 @@ pub fn line_info(data: &[u8], rec_size: u32) -> Result<Vec<LineInfo>, ExtError> 
     Ok(records(data, rec_size, LINE_BYTES)?.map(line).collect())
 }
 
+fn core_relos(data: &[u8], rec_size: u32) -> Result<Vec<CoreRelo>, ExtError> {
+    let relo = |r: &[u8]| CoreRelo {
+        insn_off: word(r, 0),
+        ty: TypeId(word(r, 4)),
+        access: Str(word(r, 8)),
+        kind: word(r, 12),
+    };
+    Ok(records(data, rec_size, CORE_BYTES)?.map(relo).collect())
+}
+
 /// The infos of one ELF section.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Section<T> {
@@ -87,6 +113,8 @@ pub struct Ext {
     pub funcs: Vec<Section<FuncInfo>>,
     /// Lines, per ELF section.
     pub lines: Vec<Section<LineInfo>>,
+    /// CO-RE relocations, per ELF section.
+    pub relos: Vec<Section<CoreRelo>>,
 }
 
 impl Ext {
@@ -106,7 +134,15 @@ impl Ext {
         };
         let funcs = part(word(data, 8), word(data, 12))?;
         let lines = part(word(data, 16), word(data, 20))?;
-        Ok(Ext { funcs: sections(funcs, func_info)?, lines: sections(lines, line_info)? })
+        let relos = match word(data, 4) >= CORE_HEADER {
+            true => part(word(data, 24), word(data, 28))?,
+            false => &[],
+        };
+        Ok(Ext {
+            funcs: sections(funcs, func_info)?,
+            lines: sections(lines, line_info)?,
+            relos: sections(relos, core_relos)?,
+        })
     }
 
     /// The function that starts at byte `offset` of the ELF section `section`.

@@ -7,6 +7,7 @@
 //! Mirrors include/uapi/linux/btf.h and kernel/bpf/btf.c, 7.3. Left out: split BTF (a base below it), big-endian files.
 
 mod cdecl;
+pub mod core;
 pub mod ext;
 mod header;
 mod join;

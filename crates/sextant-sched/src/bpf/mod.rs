@@ -18,9 +18,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sextant_abi::tables::{KFUNCS, KfuncId, Op};
+use sextant_abi::tables::{KFUNCS, KfuncId, Op, TracePoint};
 use sextant_abi::types::{BpfCpumask, TaskStruct};
-use sextant_abi::{CpuMaskBits, Mem, Ns, ObjKind, ProgPlace};
+use sextant_abi::{CpuId, CpuMaskBits, Mem, Ns, ObjKind, ProgPlace};
 use sextant_vm::{Engine, Mark, ProgId, Vm, VmConfig};
 
 use crate::ops::OpsParams;
@@ -33,17 +33,18 @@ pub fn has_kfunc(name: &str) -> bool {
     KfuncId::from_name(name).is_some_and(|id| kfunc::handler(id).is_some() || sextant_vm::is_core_kfunc(id))
 }
 
-/// A syscall program that its scheduler's own program would run before it attaches.
-#[derive(Clone, Debug)]
-pub struct SetupRun {
-    /// Which.
-    pub prog: ProgId,
-    /// Its name.
-    pub name: String,
-    /// Its context.
-    pub ctx: Vec<u8>,
-    /// What it has to return.
-    pub returns: i32,
+/// What a step of a setup does: an error refuses the attach, or ends the scheduler after it.
+pub type SetupAct = Rc<dyn Fn(&BpfOps, &mut Sched) -> Result<(), String>>;
+
+/// What a scheduler's own program would do around the attach.
+#[derive(Clone)]
+pub struct SetupStep {
+    /// That long after the attach; none: before it.
+    pub at: Option<Ns>,
+    /// The CPU on which it is done; none: the one that attaches.
+    pub on: Option<CpuId>,
+    /// It.
+    pub act: SetupAct,
 }
 
 /// A vm for a machine of so many CPUs, with the kernel objects that are ours and the fields of them that a scheduler may write.
@@ -73,12 +74,10 @@ pub struct BpfOps {
     vm: Rc<Vm>,
     params: OpsParams,
     progs: [Option<ProgId>; Op::COUNT],
-    /// fentry programs on `bpf_scx_reg`.
-    reg_progs: Vec<ProgId>,
-    /// Syscall programs that run before it is attached.
-    setup: Vec<SetupRun>,
-    /// tp_btf programs on `sched_switch`.
-    switch_progs: Vec<ProgId>,
+    /// Programs on functions and tracepoints of the kernel's, with where.
+    trace_progs: Vec<(TracePoint, ProgId)>,
+    /// What is done around the attach.
+    setup: Vec<SetupStep>,
     handlers: Vec<Option<Handler>>,
     stats: [Cell<(u64, u64)>; Op::COUNT],
     /// Instructions executed in all programs.
@@ -122,9 +121,8 @@ impl BpfOps {
             vm,
             params,
             progs: table,
-            reg_progs: Vec::new(),
+            trace_progs: Vec::new(),
             setup: Vec::new(),
-            switch_progs: Vec::new(),
             handlers,
             stats: std::array::from_fn(|_| Cell::new((0, 0))),
             insns: Cell::new(0),
@@ -142,21 +140,16 @@ impl BpfOps {
         }
     }
 
-    /// Adds programs that run when the kernel enters `bpf_scx_reg`, that is, at the attach before anything else.
-    pub fn with_reg_progs(mut self, progs: Vec<ProgId>) -> Self {
-        self.reg_progs = progs;
+    /// Adds programs on functions and tracepoints of the kernel's. They run while the scheduler is loaded; those on `bpf_scx_reg` at the
+    /// attach before anything else.
+    pub fn with_trace_progs(mut self, progs: Vec<(TracePoint, ProgId)>) -> Self {
+        self.trace_progs = progs;
         self
     }
 
-    /// Has syscall programs run in this order before each attach.
-    pub fn with_setup(mut self, runs: Vec<SetupRun>) -> Self {
-        self.setup = runs;
-        self
-    }
-
-    /// Adds programs on the tracepoint `sched_switch`.
-    pub fn with_switch_progs(mut self, progs: Vec<ProgId>) -> Self {
-        self.switch_progs = progs;
+    /// Has these steps done at each attach, in this order.
+    pub fn with_setup(mut self, steps: Vec<SetupStep>) -> Self {
+        self.setup = steps;
         self
     }
 
@@ -223,6 +216,7 @@ impl BpfOps {
     /// Gives back all that is in memory for it: maps, programs, what they own, timers, arguments.
     fn free_all(&self, s: &mut Sched) {
         let Some((from, to)) = self.objects else { return };
+        s.requests.extend((1..=self.setup.len() as u64).map(|step| Request::TimerCancel(TimerId(step))));
         self.vm.free_between(from, to);
         let dead = self.vm.take_dead_timers();
         s.requests.extend(dead.into_iter().map(|timer| Request::TimerCancel(TimerId(timer))));

@@ -1,14 +1,14 @@
 //! Each op as a run of its program.
 
-use sextant_abi::tables::Op;
+use sextant_abi::tables::{Op, TracePoint};
 use sextant_abi::{CpuId, Ns, ProgPlace};
 use sextant_vm::{ProgId, Trap, TrapKind};
 
 use super::host::KernelHost;
-use super::{BpfOps, SetupRun, put_object};
+use super::{BpfOps, SetupStep, put_object};
 use crate::ext::EnableError;
 use crate::ops::{Ops, OpsParams};
-use crate::sched::{Sched, TimerId};
+use crate::sched::{Request, Sched, TimerId};
 use crate::task::TaskId;
 
 impl BpfOps {
@@ -110,16 +110,37 @@ impl BpfOps {
 }
 
 impl BpfOps {
-    fn setup_run(&self, s: &mut Sched, run: &SetupRun) -> Result<(), EnableError> {
-        let name = &run.name;
-        match self.test_run(s, run.prog, &mut run.ctx.clone()).map(|value| value as i32) {
-            Ok(value) if value == run.returns => Ok(()),
-            Ok(value) => {
-                let want = run.returns;
-                Err(EnableError::Setup(format!("setup: program '{name}' returned {value}, not {want}")))
+    /// A step of the setup, on its CPU.
+    fn setup_step(&self, s: &mut Sched, step: &SetupStep) -> Result<(), String> {
+        let here = s.this_cpu;
+        s.this_cpu = step.on.unwrap_or(here);
+        let done = (step.act)(self, s);
+        s.this_cpu = here;
+        done
+    }
+
+    /// Steps that are due before the attach are done, timers are set for the others: their numbers from 1, which no address in the vm is.
+    fn setup(&self, s: &mut Sched) -> Result<(), String> {
+        for (step, number) in self.setup.iter().zip(1..) {
+            match step.at {
+                None => self.setup_step(s, step)?,
+                Some(at) => {
+                    let (cpu, at) = (step.on.unwrap_or(CpuId(0)), s.now + at);
+                    s.requests.push(Request::TimerArm { timer: TimerId(number), cpu, at });
+                }
             }
-            Err(trap) => Err(EnableError::Setup(format!("setup: program '{name}': {trap}"))),
         }
+        Ok(())
+    }
+
+    /// A step whose time has come; false if the timer is none of a setup.
+    fn setup_timer(&self, s: &mut Sched, timer: TimerId) -> bool {
+        let step = usize::try_from(timer.0).ok().and_then(|n| self.setup.get(n.checked_sub(1)?));
+        let Some(step) = step else { return false };
+        if let Err(what) = self.setup_step(s, step) {
+            s.scx_error(format!("sextant: {what}"));
+        }
+        true
     }
 }
 
@@ -133,24 +154,19 @@ impl Ops for BpfOps {
     }
 
     fn reg(&self, s: &mut Sched) -> Result<(), EnableError> {
-        self.setup.iter().try_for_each(|run| self.setup_run(s, run))?;
-        for &prog in &self.reg_progs {
-            // kdata, link: the kernel's own, which no program of the common headers looks at.
-            self.run(s, |vm, host| vm.run(prog, &[0, 0], host).map(|run| (run.r0, run.insns)));
-        }
+        self.setup(s).map_err(EnableError::Setup)?;
+        // kdata, link: the kernel's own, which no program of the common headers looks at.
+        self.trace(s, TracePoint::BpfScxReg, &[0, 0]);
         Ok(())
     }
 
-    fn traces_sched_switch(&self) -> bool {
-        !self.switch_progs.is_empty()
+    fn traces(&self, point: TracePoint) -> bool {
+        self.trace_progs.iter().any(|(at, _)| *at == point)
     }
 
-    fn sched_switch(&self, s: &mut Sched, preempt: bool, prev: TaskId, next: TaskId) {
-        let state = s.tasks[prev].ts.__state().get(&*s.mem);
-        let state = if preempt { 0 } else { u64::from(state) };
-        let ctx = [preempt.into(), self.addr(s, prev), self.addr(s, next), state];
-        for &prog in &self.switch_progs {
-            self.run(s, |vm, host| vm.run(prog, &ctx, host).map(|run| (run.r0, run.insns)));
+    fn trace(&self, s: &mut Sched, point: TracePoint, args: &[u64]) {
+        for (_, prog) in self.trace_progs.iter().filter(|(at, _)| *at == point) {
+            self.run(s, |vm, host| vm.run(*prog, args, host).map(|run| (run.r0, run.insns)));
         }
     }
 
@@ -366,6 +382,9 @@ impl Ops for BpfOps {
     }
 
     fn timer(&self, s: &mut Sched, timer: TimerId) {
+        if self.setup_timer(s, timer) {
+            return;
+        }
         self.run(s, |vm, host| {
             let before = vm.insns();
             vm.timer_fire(timer.0, host)?;

@@ -7,11 +7,13 @@
 //! Left out: other controllers, threaded and v1 hierarchies, delegation. DIVERGES: the fair class is flat: weight, idle and
 //! bandwidth are kept and told to a scheduler, but shares among fair tasks do not follow them.
 
+mod css;
 mod knobs;
 mod ops;
 
 use std::collections::BTreeMap;
 
+use sextant_abi::tables::TracePoint;
 use sextant_abi::types::{CType, Cgroup, CssSet, KernfsNode};
 use sextant_abi::{Mem, ObjKind};
 
@@ -19,6 +21,7 @@ use crate::core::RootCgroup;
 use crate::sched::{KMem, Sched};
 use crate::task::TaskId;
 
+pub(crate) use css::new_css;
 pub use knobs::{CgroupKnobs, RUNTIME_INF};
 
 /// CSS_ONLINE
@@ -220,6 +223,7 @@ impl Sched {
             return Err(CgroupError::Refused(ret));
         }
         self.cgroups[parent].children.push(id);
+        self.trace_cgroup(TracePoint::CgroupMkdir, id, &[]);
         Ok(id)
     }
 
@@ -244,9 +248,9 @@ impl Sched {
         }
         self.scx_tg_offline(id);
         self.cgroups[id].online = false;
-        let flags = self.cgroups[id].cgrp.self_().flags();
-        flags.set(&*self.mem, flags.get(&*self.mem) & !CSS_ONLINE);
+        css::kill_css(&self.mem, self.cgroups[id].cgrp);
         self.cgroups[parent].children.retain(|&c| c != id);
+        self.trace_cgroup(TracePoint::CgroupRmdir, id, &[]);
         self.cgroup_put(id);
         Ok(())
     }
@@ -275,6 +279,7 @@ impl Sched {
         css.flags().set(mem, CSS_ONLINE);
         css.serial_nr().set(mem, u64::from(id.0) + 1);
         css.parent().set(mem, up.self_().addr());
+        new_css(mem, cgrp, Some(up));
         for l in 0..level {
             cgrp.ancestors().at(l as usize).set(mem, up.ancestors().at(l as usize).get(mem));
         }
@@ -330,6 +335,7 @@ impl Sched {
             let kn = cgrp.kn().deref(mem);
             let name_len = self.cgroups[id].name().len() as u32 + 1;
             mem.free(ObjKind::Kernel, kn.name().get(mem), name_len);
+            css::free_css(mem, cgrp);
             mem.free(ObjKind::Kernel, kn.addr(), <KernfsNode as CType>::SIZE);
             mem.free(ObjKind::Kernel, css_set.addr(), <CssSet as CType>::SIZE);
             mem.free(ObjKind::Kernel, cgrp.addr(), Cgroup::size_at_level(level));
@@ -379,7 +385,27 @@ impl Sched {
         for p in moving {
             self.sched_move_task(p, Some(to));
         }
+        self.trace_attach(tasks, to);
         Ok(())
+    }
+
+    /// Whole processes have moved, each by its leader, or single threads.
+    fn trace_attach(&mut self, tasks: &[TaskId], to: CgroupId) {
+        if !self.traces(TracePoint::CgroupAttachTask) {
+            return;
+        }
+        let leader = |s: &Self, p: TaskId| s.tasks[p].ts.group_leader().get(&*s.mem);
+        for (i, &p) in tasks.iter().enumerate() {
+            let of = leader(self, p);
+            let moved = tasks.iter().filter(|&&q| leader(self, q) == of).count() as i32;
+            let ts = self.tasks[p].ts;
+            let whole = moved == ts.signal().deref(&*self.mem).nr_threads().get(&*self.mem);
+            if !whole {
+                self.trace_cgroup(TracePoint::CgroupAttachTask, to, &[ts.addr(), 0]);
+            } else if tasks[..i].iter().all(|&q| leader(self, q) != of) {
+                self.trace_cgroup(TracePoint::CgroupAttachTask, to, &[of, 1]);
+            }
+        }
     }
 
     /// The task changes its group, while it is dequeued.

@@ -92,6 +92,7 @@ impl Sched {
             self.op_cgroup_set_weight(self.addr(id), weight);
         }
         self.cgroups[id].knobs.weight = weight;
+        self.show_group(id);
     }
 
     /// `scx_group_set_idle`
@@ -100,6 +101,7 @@ impl Sched {
             self.op_cgroup_set_idle(self.addr(id), idle);
         }
         self.cgroups[id].knobs.idle = idle;
+        self.show_group(id);
     }
 
     /// `scx_group_set_bandwidth`
@@ -117,5 +119,6 @@ impl Sched {
         }
         let knobs = &mut self.cgroups[id].knobs;
         (knobs.bw_period_us, knobs.bw_quota_us, knobs.bw_burst_us) = (period_us, quota_us, burst_us);
+        self.show_group(id);
     }
 }

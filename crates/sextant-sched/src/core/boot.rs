@@ -1,12 +1,15 @@
 //! The state at boot: runqueues, swapper/N, the objects every task points to. Mirrors sched_init() and init_task.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sextant_abi::types::{Cgroup, Cpumask, Cred, CssSet, KernfsNode, Rq as RqStruct, TaskStruct};
-use sextant_abi::types::{Pid, SignalStruct};
+use sextant_abi::types::{PIDTYPE_MAX, PROC_PID_INIT_INO, Pid, PidNamespace, SCX_DSQ_LOCAL, SignalStruct};
 use sextant_abi::{CpuId, CpuMaskBits, Mem, Ns, ObjKind};
 
 use super::flags::*;
+use super::list::{list_add_tail, list_init};
+use super::trace::TRACE_CGROUP_PATH_LEN;
 use crate::cgroup::{CgroupId, CgroupTable};
 use crate::deadline::DlRq;
 use crate::ext::Ext;
@@ -30,6 +33,12 @@ pub struct RootCgroup {
     pub cred: u64,
     /// What `mm` of a user task points to.
     pub mm: u64,
+    /// The initial pid namespace.
+    pub pid_ns: PidNamespace,
+    /// The text that cgroup tracepoints give their programs.
+    pub trace_path: u64,
+    /// `stop_sched_class` to `idle_sched_class`, in the order of [`Class`].
+    pub classes: [u64; 5],
 }
 
 impl RootCgroup {
@@ -46,10 +55,15 @@ impl RootCgroup {
         cgrp.dom_cgrp().set(mem, cgrp.addr());
         cgrp.max_depth().set(mem, i32::MAX);
         cgrp.ancestors().at(0).set(mem, cgrp.addr());
+        crate::cgroup::new_css(mem, cgrp, None);
         css_set.dfl_cgrp().set(mem, cgrp.addr());
         let cred = mem.alloc(ObjKind::Kernel, <Cred as sextant_abi::types::CType>::SIZE);
         let mm = mem.alloc(ObjKind::Kernel, 8);
-        Self { cgrp, css_set, cred, mm }
+        let pid_ns = PidNamespace::at(mem.alloc(ObjKind::Kernel, PidNamespace::SIZE));
+        pid_ns.ns().inum().set(mem, PROC_PID_INIT_INO);
+        let trace_path = mem.alloc(ObjKind::Kernel, TRACE_CGROUP_PATH_LEN);
+        let classes = std::array::from_fn(|_| mem.alloc(ObjKind::Kernel, 8));
+        Self { cgrp, css_set, cred, mm, pid_ns, trace_path, classes }
     }
 }
 
@@ -75,12 +89,14 @@ impl Sched {
             topology: Topology::flat(nr_cpus),
             cgroups: CgroupTable::new(&root),
             root,
+            signals: BTreeMap::new(),
             rcu_pending: Vec::new(),
             requests: Vec::new(),
             events: Vec::new(),
             probes: None,
             replay_pause: None,
         };
+        s.init_cpuset();
         for cpu in (0..nr_cpus).map(CpuId) {
             s.init_rq(cpu);
         }
@@ -96,7 +112,8 @@ impl Sched {
         };
         let idle = self.alloc_task(0, &attr);
         let t = &mut self.tasks[idle];
-        (t.class, t.cpu, t.exec_start) = (Class::Idle, cpu, self.now);
+        (t.cpu, t.exec_start) = (cpu, self.now);
+        self.set_class(idle, Class::Idle);
         let ts = self.tasks[idle].ts;
         ts.__state().set(&*self.mem, TASK_RUNNING);
         ts.on_cpu().set(&*self.mem, 1);
@@ -106,6 +123,7 @@ impl Sched {
         rq.online().set(&*self.mem, 1);
         rq.idle().set(&*self.mem, ts.addr());
         rq.running().curr().set(&*self.mem, ts.addr());
+        rq.scx().local_dsq().id().set(&*self.mem, SCX_DSQ_LOCAL);
         self.rqs.push(Rq {
             cpu,
             addr,
@@ -142,7 +160,7 @@ impl Sched {
         let ts = self.tasks[p].ts;
         ts.__state().set(&*self.mem, TASK_INTERRUPTIBLE);
         if stop {
-            self.tasks[p].class = Class::Stop;
+            self.set_class(p, Class::Stop);
             ts.policy().set(&*self.mem, SCHED_FIFO);
             ts.rt_priority().set(&*self.mem, 99);
             self.rqs[cpu.idx()].stop = Some(p);
@@ -193,6 +211,7 @@ impl Sched {
         if tgid != pid {
             self.tasks.add_thread(tgid, p);
         }
+        self.set_class(p, Class::Fair);
         self.cgroup_fork(p, attr.cgroup.unwrap_or(CgroupId::ROOT));
         p
     }
@@ -219,6 +238,7 @@ impl Sched {
                 mem.alloc(ObjKind::Kernel, <SignalStruct as sextant_abi::types::CType>::SIZE),
             );
             signal.nr_threads().set(mem, 1);
+            list_init(mem, signal.thread_head());
             ts.signal().set(mem, signal.addr());
         } else {
             let signal = leader.signal().get(mem);
@@ -226,9 +246,16 @@ impl Sched {
             nr.set(mem, nr.get(mem) + 1);
             ts.signal().set(mem, signal);
         }
+        *self.signals.entry(ts.signal().get(mem)).or_default() += 1;
+        list_add_tail(mem, ts.thread_node(), SignalStruct::at(ts.signal().get(mem)).thread_head());
         let pid_obj = Pid::at(mem.alloc(ObjKind::Kernel, <Pid as sextant_abi::types::CType>::SIZE));
         pid_obj.numbers().at(0).nr().set(mem, pid);
+        pid_obj.numbers().at(0).ns().set(mem, self.root.pid_ns.addr());
         ts.thread_pid().set(mem, pid_obj.addr());
+        if leader == ts {
+            let pids = ts.signal().deref(mem).pids();
+            (0..PIDTYPE_MAX).for_each(|kind| pids.at(kind).set(mem, pid_obj.addr()));
+        }
         // kthreadd is the parent of kernel threads, init of the rest.
         let parent = self.tasks.from_pid(if kthread { 2 } else { 1 }).map_or(ts, |p| self.tasks[p].ts);
         ts.real_parent().set(mem, parent.addr());
@@ -236,6 +263,14 @@ impl Sched {
         ts.cred().set(mem, self.root.cred);
         ts.real_cred().set(mem, self.root.cred);
         ts.mm().set(mem, if kthread { 0 } else { self.root.mm });
+    }
+
+    /// The task changes its class.
+    pub(crate) fn set_class(&mut self, p: TaskId, class: Class) {
+        let t = &mut self.tasks[p];
+        self.ext.had_tasks |= class == Class::Ext;
+        t.class = class;
+        t.ts.sched_class().set(&*self.mem, self.root.classes[class as usize]);
     }
 
     /// `p->se.load.weight`, scaled down: from `static_prio` and policy.

@@ -158,7 +158,7 @@ impl Sched {
         let normal = if rt { prio } else { ts.static_prio().get(&*self.mem) };
         ts.normal_prio().set(&*self.mem, normal);
         self.reweight(p);
-        self.tasks[p].class = next_class;
+        self.set_class(p, next_class);
         ts.prio().set(&*self.mem, prio);
         if ctx.queued && old_prio < prio {
             ctx.add_flags(ENQUEUE_HEAD);

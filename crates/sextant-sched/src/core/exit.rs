@@ -3,6 +3,7 @@
 use sextant_abi::CpuId;
 
 use super::flags::*;
+use super::list::list_del_rcu;
 use crate::event::Event;
 use crate::sched::Sched;
 use crate::task::TaskId;
@@ -23,10 +24,20 @@ impl Sched {
         self.schedule(cpu);
     }
 
+    /// `__unhash_process`: the process has a thread less.
+    pub(super) fn unhash_thread(&mut self, p: TaskId) {
+        let mem = &*self.mem;
+        let ts = self.tasks[p].ts;
+        let nr = ts.signal().deref(mem).nr_threads();
+        nr.set(mem, nr.get(mem) - 1);
+        list_del_rcu(mem, ts.thread_node());
+    }
+
     /// `finish_task_switch` of a task in TASK_DEAD: the classes let go of it, its pid is free, the first reference drops.
     pub(super) fn finish_dead_task(&mut self, p: TaskId) {
         self.sched_ext_dead(p);
         self.cgroup_leave(p);
+        self.unhash_thread(p);
         self.emit(Event::Exit { p });
         let pid = self.tasks[p].ts.pid().get(&*self.mem);
         self.tasks[p].dead = true;

@@ -17,11 +17,13 @@ impl Sched {
         self.next_pid += 1;
         let p = self.alloc_task(pid, attr);
         self.tasks[p].cpu = self.this_cpu;
-        self.tasks[p].class = self.setscheduler_class(attr.policy);
+        let class = self.setscheduler_class(attr.policy);
+        self.set_class(p, class);
         self.init_scx_entity(p);
         if let Err(errno) = self.scx_fork(p) {
             self.scx_cancel_fork(p);
             self.cgroup_leave(p);
+            self.unhash_thread(p);
             self.tasks[p].dead = true;
             self.tasks.drop_pid(pid);
             self.put_task_struct(p);
@@ -79,7 +81,7 @@ impl Sched {
         for p in std::mem::take(&mut self.rcu_pending) {
             let ts = self.tasks[p].ts;
             self.scx_task_freed(p);
-            self.free_objects(p, ts);
+            self.free_objects(ts);
             self.tasks.drop_addr(ts.addr());
             self.cgroup_put(self.tasks[p].cgroup);
             use sextant_abi::Mem;
@@ -87,13 +89,17 @@ impl Sched {
         }
     }
 
-    fn free_objects(&mut self, _p: TaskId, ts: TaskStruct) {
+    fn free_objects(&mut self, ts: TaskStruct) {
         use sextant_abi::Mem;
         let mem = &*self.mem;
         mem.free(ObjKind::Kernel, ts.thread_pid().get(mem), <Pid as CType>::SIZE);
-        // Members of one process share it; it goes with the leader, whose slot outlives them in every model we have.
-        if ts.group_leader().get(mem) == ts.addr() {
-            mem.free(ObjKind::Kernel, ts.signal().get(mem), <SignalStruct as CType>::SIZE);
+        // The threads of a process share it.
+        let signal = ts.signal().get(mem);
+        let users = self.signals.entry(signal).or_default();
+        *users = users.saturating_sub(1);
+        if *users == 0 {
+            self.signals.remove(&signal);
+            mem.free(ObjKind::Kernel, signal, <SignalStruct as CType>::SIZE);
         }
     }
 

@@ -21,9 +21,11 @@ mod clock;
 mod exit;
 mod fork;
 mod hotplug;
+mod list;
 mod queue;
 mod schedule;
 mod tick;
+mod trace;
 mod wakeup;
 
 pub use boot::RootCgroup;

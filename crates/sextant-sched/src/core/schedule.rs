@@ -11,6 +11,7 @@
 //! ```
 
 use sextant_abi::CpuId;
+use sextant_abi::tables::TracePoint;
 
 use super::flags::*;
 use crate::event::Event;
@@ -99,11 +100,11 @@ impl Sched {
     }
 
     fn context_switch(&mut self, cpu: CpuId, prev: TaskId, next: TaskId, blocked: bool) {
-        if self.ext.traces_switch
-            && let Some(ops) = self.ext.ops.clone()
-        {
+        if self.traces(TracePoint::SchedSwitch) {
+            let state = if blocked { self.tasks[prev].ts.__state().get(&*self.mem) } else { 0 };
+            let (from, to) = (self.tasks[prev].ts.addr(), self.tasks[next].ts.addr());
             let outer = std::mem::replace(&mut self.ext.ctx.in_switch, true);
-            ops.sched_switch(self, !blocked, prev, next);
+            self.trace(TracePoint::SchedSwitch, &[(!blocked).into(), from, to, state.into()]);
             self.ext.ctx.in_switch = outer;
         }
         let mem = &*self.mem;

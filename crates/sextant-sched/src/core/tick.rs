@@ -1,17 +1,20 @@
 //! What the machine calls besides wakeups: the tick, sched_yield, blocking, irq_work, timers, works.
 
 use sextant_abi::CpuId;
+use sextant_abi::tables::TracePoint;
 
 use super::flags::*;
 use crate::event::Event;
 use crate::sched::{Sched, TimerId, Work};
-use crate::task::Class;
+use crate::task::{Class, TaskId};
 
 impl Sched {
     /// `sched_tick` on `cpu`. Not called while the CPU is idle (NO_HZ_IDLE).
     pub fn tick(&mut self, cpu: CpuId) {
         self.update_rq_clock(cpu);
         let curr = self.rqs[cpu.idx()].curr;
+        self.account_process_tick(cpu, curr);
+        self.trace(TracePoint::SchedTick, &[]);
         match self.tasks[curr].class {
             Class::Rt => self.task_tick_rt(cpu, curr),
             Class::Fair => self.task_tick_fair(cpu, curr),
@@ -23,6 +26,17 @@ impl Sched {
             self.sched_balance_tick(cpu);
         }
         self.scx_rq_clock_invalidate(cpu);
+    }
+
+    /// `account_process_tick`: the tick is charged to whoever runs, whole. User tasks are in user mode whenever they run.
+    fn account_process_tick(&mut self, cpu: CpuId, curr: TaskId) {
+        if curr == self.rqs[cpu.idx()].idle {
+            return;
+        }
+        let (mem, ts) = (&*self.mem, self.tasks[curr].ts);
+        let kthread = ts.flags().get(mem) & PF_KTHREAD != 0;
+        let time = if kthread { ts.stime() } else { ts.utime() };
+        time.set(mem, time.get(mem) + 1_000_000_000 / self.cfg.hz);
     }
 
     /// `sched_yield` by the running task of `cpu`.

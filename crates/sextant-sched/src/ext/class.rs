@@ -1,6 +1,7 @@
 //! The class's functions as the scheduler core calls them (`DEFINE_SCHED_CLASS(ext)` and the `scx_*` hooks).
 
 use sextant_abi::CpuId;
+use sextant_abi::tables::TracePoint;
 use sextant_abi::types::SCX_OPS_ALLOW_QUEUED_WAKEUP;
 
 use super::entity::Verdict;
@@ -180,8 +181,9 @@ impl Sched {
     }
 
     /// Every tick, whatever runs: the watchdog's own watchdog.
-    pub fn scx_tick(&mut self, _cpu: CpuId) {
+    pub fn scx_tick(&mut self, cpu: CpuId) {
         if self.ext.enabled {
+            self.trace(TracePoint::ScxTick, &[self.rqs[cpu.idx()].addr]);
             self.do_scx_tick();
         }
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use sextant_abi::types::*;
-use sextant_abi::{CpuId, DsqId, Vtime};
+use sextant_abi::{CpuId, DsqId, Mem as _, ObjKind, Vtime};
 
 use super::entity::DsqIdx;
 use super::list::{Ends, Link, Links, NodeId};
@@ -28,11 +28,13 @@ pub(crate) struct Dsq {
     pub nr: u32,
     /// Insertions so far.
     pub seq: u32,
+    /// What programs see of it; NULL until the first insertion.
+    pub seen: ScxDispatchQ,
 }
 
 impl Dsq {
     fn new(id: DsqId, cpu: Option<CpuId>) -> Self {
-        Self { id, cpu, list: Ends::EMPTY, root: NodeId::NIL, nr: 0, seq: 0 }
+        Self { id, cpu, list: Ends::EMPTY, root: NodeId::NIL, nr: 0, seq: 0, seen: ScxDispatchQ::at(0) }
     }
 
     /// How events name it: a local DSQ by its CPU.
@@ -259,6 +261,54 @@ impl Sched {
         let ent = &mut self.tasks[p].ext;
         ent.on_priq = enq_flags & SCX_ENQ_DSQ_PRIQ != 0;
         ent.dsq = dsq;
+        let seen = self.dsq_seen(dsq);
+        self.scx(p).dsq().set(&*self.mem, seen.addr());
+        self.show_dsq(dsq);
+    }
+
+    /// `struct scx_dispatch_q` of a DSQ in BPF-visible memory.
+    fn dsq_seen(&mut self, dsq: DsqIdx) -> ScxDispatchQ {
+        let d = &self.ext.dsqs[dsq];
+        if d.seen.addr() != 0 {
+            return d.seen;
+        }
+        let seen = match d.cpu {
+            Some(cpu) => self.rq_struct(cpu).scx().local_dsq(),
+            None => ScxDispatchQ::at(self.mem.alloc(ObjKind::Kernel, ScxDispatchQ::SIZE)),
+        };
+        if seen.addr() == 0 {
+            return seen;
+        }
+        seen.id().set(&*self.mem, d.id.0);
+        self.ext.dsqs[dsq].seen = seen;
+        seen
+    }
+
+    /// What programs see of it is brought up to date.
+    pub(crate) fn show_dsq(&mut self, dsq: DsqIdx) {
+        let d = &self.ext.dsqs[dsq];
+        let (seen, nr, seq) = (d.seen, d.nr, d.seq);
+        if seen.addr() == 0 {
+            return;
+        }
+        seen.nr().set(&*self.mem, nr);
+        seen.seq().set(&*self.mem, seq);
+        if !d.id.is_builtin() {
+            let first = self.dsq_first(dsq).map_or(0, |p| self.tasks[p].ts.addr());
+            seen.first_task().set(&*self.mem, first);
+        }
+    }
+
+    /// What programs see of the scheduler's own DSQs goes with them.
+    pub(crate) fn drop_seen_dsqs(&mut self, only: Option<DsqIdx>) {
+        let all = &mut self.ext.dsqs.dsqs;
+        let range = only.map_or(0..all.len(), |dsq| dsq.idx()..dsq.idx() + 1);
+        for d in &mut all[range] {
+            if d.cpu.is_none() && d.seen.addr() != 0 {
+                self.mem.free(ObjKind::Kernel, d.seen.addr(), ScxDispatchQ::SIZE);
+                d.seen = ScxDispatchQ::at(0);
+            }
+        }
     }
 
     /// `scx_task_unlink_from_dsq`: off list and tree; `p` no longer names the DSQ.
@@ -274,6 +324,8 @@ impl Sched {
         nodes.unlink(&mut d.list, node);
         d.nr -= 1;
         let id = d.event_id();
+        self.scx(p).dsq().set(&*self.mem, 0);
+        self.show_dsq(dsq);
         self.immed_removed(dsq, p);
         self.emit(Event::DsqRemove { p, dsq: id });
     }

@@ -2,6 +2,7 @@
 //!
 //! An attach that fails after the checks of `scx_enable` is a successful attach followed by an exit, as in the kernel.
 
+use sextant_abi::tables::TRACE_TARGETS;
 use std::rc::Rc;
 
 use sextant_abi::CpuId;
@@ -180,7 +181,9 @@ impl Sched {
         e.stats = [0; EventId::COUNT];
         (e.exit_kind, e.exit_info, e.exit_flags, e.exit_work) = (ExitKind::None, None, 0, None);
         (e.aborting, e.disable_pending, e.dead, e.nr_rejected) = (false, false, false, 0);
-        e.traces_switch = ops.traces_sched_switch();
+        e.had_tasks = false;
+        e.traces =
+            TRACE_TARGETS.iter().filter(|t| ops.traces(t.point)).fold(0, |set, t| set | 1 << t.point as u32);
         e.ops = Some(ops);
         for rq in &mut self.rqs {
             rq.ext.cpuperf_target = SCX_CPUPERF_ONE;
@@ -311,7 +314,7 @@ impl Sched {
         let ctx = self.sched_change_begin(p, DEQUEUE_SAVE | DEQUEUE_MOVE | class);
         let slice = self.ext.slice_dfl;
         self.set_task_slice(p, slice);
-        self.tasks[p].class = new;
+        self.set_class(p, new);
         self.sched_change_end(ctx);
     }
 
@@ -363,6 +366,7 @@ impl Sched {
         self.ext.cids = CidTable::default();
         self.stop_watchdog();
         self.ext.ops = None;
+        self.drop_seen_dsqs(None);
         self.ext.dsqs.clear_user();
     }
 
@@ -384,7 +388,7 @@ impl Sched {
         let class = if new != self.tasks[p].class { DEQUEUE_CLASS } else { 0 };
         self.update_rq_clock(self.tasks[p].cpu);
         let ctx = self.sched_change_begin(p, DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK | class);
-        self.tasks[p].class = new;
+        self.set_class(p, new);
         self.sched_change_end(ctx);
         self.scx_disable_and_exit_task(p);
     }

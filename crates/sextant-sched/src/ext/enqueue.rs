@@ -71,7 +71,7 @@ impl Sched {
         if !self.scx_queued(p) {
             self.set_task_runnable(cpu, p);
             self.set_scx_flags(p, SCX_TASK_QUEUED);
-            self.rqs[cpu.idx()].ext.nr_running += 1;
+            self.scx_add_nr_running(cpu, 1);
             if self.tasks[p].on_rq != OnRq::Migrating {
                 self.op_runnable(cpu, p, enq_flags);
             }
@@ -223,7 +223,7 @@ impl Sched {
             self.clear_scx_flags(p, SCX_TASK_DEQD_FOR_SLEEP);
         }
         self.clear_scx_flags(p, SCX_TASK_QUEUED);
-        self.rqs[cpu.idx()].ext.nr_running -= 1;
+        self.scx_add_nr_running(cpu, -1);
         self.scx_dispatch_dequeue(cpu, p);
         self.clear_direct_dispatch(p);
     }
@@ -257,5 +257,13 @@ impl Sched {
             self.dispatch_to_local_dsq(cpu, dsq, p, v);
         }
         self.process_deferred_reenqs(cpu);
+    }
+
+    /// `rq->scx.nr_running`
+    fn scx_add_nr_running(&mut self, cpu: CpuId, by: i32) {
+        let ext = &mut self.rqs[cpu.idx()].ext;
+        ext.nr_running = ext.nr_running.checked_add_signed(by).expect("nr_running counts what is queued");
+        let nr = ext.nr_running;
+        self.rq_struct(cpu).scx().nr_running().set(&*self.mem, nr);
     }
 }

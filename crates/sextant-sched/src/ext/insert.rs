@@ -41,6 +41,7 @@ impl Sched {
         let d = &mut self.ext.dsqs[dsq];
         d.seq = d.seq.wrapping_add(1);
         self.tasks[p].ext.dsq_seq = d.seq;
+        self.show_dsq(dsq);
         self.emit_insert(dsq, p, enq_flags);
         self.immed_inserted(dsq, p, enq_flags);
         self.post_enqueue(rq, dsq, p, enq_flags);

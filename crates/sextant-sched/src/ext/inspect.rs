@@ -13,6 +13,11 @@ impl Ext {
         Ns(self.watchdog.timeout * (1_000_000_000 / hz))
     }
 
+    /// Whether any task has been in the class since the last scheduler was attached.
+    pub fn had_tasks(&self) -> bool {
+        self.had_tasks
+    }
+
     /// Whether the current scheduler has this op.
     pub fn implements(&self, op: Op) -> bool {
         self.has(op)

@@ -133,8 +133,10 @@ pub struct Ext {
     pub(crate) tid_to_task: BTreeMap<u64, TaskId>,
     pub(crate) tids: Vec<lifecycle::TidChunk>,
     pub(crate) tid_cursor: u64,
-    /// The scheduler has programs on the sched_switch tracepoint.
-    pub(crate) traces_switch: bool,
+    /// A task has been in the class since the scheduler was attached.
+    pub(crate) had_tasks: bool,
+    /// Where the scheduler has programs beside the ops: a bit for each [`TracePoint`](sextant_abi::tables::TracePoint).
+    pub(crate) traces: u32,
     pub(crate) dump: Option<dump::DumpBuf>,
     /// What a dump that somebody asked for is headed with.
     pub(crate) dump_as: Option<ExitInfo>,
@@ -190,7 +192,8 @@ impl Ext {
             tid_to_task: BTreeMap::new(),
             tids: vec![lifecycle::TidChunk::default(); nr_cpus as usize],
             tid_cursor: 1,
-            traces_switch: false,
+            had_tasks: false,
+            traces: 0,
             dump: None,
             dump_as: None,
             nr_rejected: 0,

@@ -1,24 +1,29 @@
-//! Setup files: what a scheduler's own program would do before it attaches, when that program is absent (`docs/setup.md` is the
+//! Setup files: what a scheduler's own program would do around the attach, when that program is absent (`docs/setup.md` is the
 //! description for users). TOML in, a [`Setup`] of plain names and texts out; what they mean the object's types decide.
 //!
-//! A string with `@cpus` or `@i` in it is arithmetic ([`expr`]); every other string is passed on, as with `--set`.
+//! A string with `@word` or `$name` in it is arithmetic ([`expr`]); every other string is passed on, as with `--set`.
 
-mod expr;
+pub mod expr;
 mod reader;
+mod step;
 #[cfg(test)]
 mod tests;
 
+pub use expr::{Names, Saved};
 pub use reader::read;
+pub use step::{Act, Context, Step, Target, Text, resolve_parts};
 
-/// A setup file, read for a machine of some size.
+/// A setup file, read for a machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Setup {
     /// To be set before the load, in this order.
     pub sets: Vec<Set>,
+    /// Programs, before the load.
+    pub progs: Vec<Prog>,
     /// Elements of maps, to be written after the load.
     pub entries: Vec<Entry>,
-    /// Programs to run, in this order.
-    pub runs: Vec<Run>,
+    /// Programs to run and things to write, in this order.
+    pub steps: Vec<Step>,
 }
 
 /// `path = value`, as `--set` has it.
@@ -30,6 +35,19 @@ pub struct Set {
     pub path: String,
     /// `5`, `[1, 2]`, `[0; 8]`, …
     pub value: String,
+}
+
+/// What is decided about a program before the load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prog {
+    /// In the file, from 1.
+    pub line: usize,
+    /// Its name.
+    pub name: String,
+    /// Whether it is loaded; as the object says, if not said.
+    pub load: Option<bool>,
+    /// The kernel function or tracepoint that it attaches to.
+    pub target: Option<String>,
 }
 
 /// Parts of a value by their paths in it, `.field`s without the dot; a single empty path for a whole value.
@@ -46,33 +64,8 @@ pub struct Entry {
     pub at: Option<u32>,
     /// Nothing for a queue or stack.
     pub key: Option<Parts>,
-    /// What to write.
-    pub value: Parts,
-}
-
-/// A syscall program to run before the attach.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// In the file, from 1.
-    pub line: usize,
-    /// Its name.
-    pub prog: String,
-    /// What its context holds.
-    pub ctx: Context,
-    /// What it has to return.
-    pub returns: i32,
-}
-
-/// The context of a syscall program.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Context {
-    /// None.
-    #[default]
-    Empty,
-    /// The structure its argument points to.
-    Fields(Parts),
-    /// Words of 64 bits.
-    Words(Vec<u64>),
+    /// What to write; of a map per CPU one for all, or one for each.
+    pub values: Vec<Parts>,
 }
 
 /// What is wrong with a setup file, and where.

@@ -5,41 +5,52 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use sextant_sched::topology::Shape;
+
 use super::expr::{Names, eval};
-use super::{Context, Entry, Parts, Run, Set, Setup, SetupError};
+use super::{Entry, Parts, Prog, Set, Setup, SetupError};
 use crate::nearest::did_you_mean;
 
 /// Elements of the longest array that is filled.
 const MAX_LEN: i64 = 1 << 20;
 
-type Value<'a> = Spanned<DeValue<'a>>;
-type Result<T> = std::result::Result<T, SetupError>;
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+pub(super) type Result<T> = std::result::Result<T, SetupError>;
 
-/// Reads a setup file for a machine of that many CPUs.
+/// Reads a setup file for a machine.
 ///
 /// # Errors
 /// The first thing that is wrong, with its line.
-pub fn read(text: &str, nr_cpus: u32) -> Result<Setup> {
-    let cx = Cx { text, names: Names { nr_cpus, index: None } };
+pub fn read(text: &str, machine: Shape) -> Result<Setup> {
+    let nr_cpus = machine.nr_cpus().unwrap_or(1);
+    let cx = Cx { text, names: Names { machine, nr_cpus, i: None, j: None } };
     let file = DeTable::parse(text).map_err(|e| cx.error(e.span().unwrap_or(0..0), e.message()))?;
     let mut setup = Setup::default();
+    let mut steps = Vec::new();
     for (name, at, value) in items(file.get_ref()) {
         match name {
             "globals" => cx.each_set(value, "", &mut setup)?,
             "arrays" => cx.arrays(value, &mut setup)?,
             "ops" => cx.each_set(value, "ops.", &mut setup)?,
             "maps" => cx.maps(value, &mut setup)?,
-            "run" => cx.runs(value, &mut setup)?,
-            _ => return Err(cx.unknown(at, name, &["globals", "arrays", "ops", "maps", "run"])),
+            "programs" => cx.programs(value, &mut setup)?,
+            "run" | "write" | "do" => cx.steps(name, value, &mut steps)?,
+            _ => return Err(cx.unknown(at, name, SECTIONS)),
         }
     }
+    // A stable sort: the turns of a loop stay in order.
+    steps.sort_by_key(|(at, _)| *at);
+    setup.steps = steps.into_iter().map(|(_, step)| step).collect();
     // Arrays get their lengths before single elements are set.
     setup.sets.sort_by_key(|set| !set.value.starts_with('['));
     Ok(setup)
 }
 
+/// Tables of a file.
+const SECTIONS: &[&str] = &["globals", "arrays", "ops", "programs", "maps", "run", "write", "do"];
+
 /// What a table holds, in file order.
-fn items<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a str, Range<usize>, &'a Value<'i>)> {
+pub(super) fn items<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a str, Range<usize>, &'a Value<'i>)> {
     let mut items: Vec<_> =
         table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span(), value)).collect();
     items.sort_by_key(|(_, at, _)| at.start);
@@ -47,33 +58,33 @@ fn items<'a, 'i>(table: &'a DeTable<'i>) -> Vec<(&'a str, Range<usize>, &'a Valu
 }
 
 #[derive(Clone, Copy)]
-struct Cx<'a> {
-    text: &'a str,
-    names: Names,
+pub(super) struct Cx<'a> {
+    pub(super) text: &'a str,
+    pub(super) names: Names,
 }
 
 impl Cx<'_> {
-    fn line(&self, at: Range<usize>) -> usize {
+    pub(super) fn line(&self, at: Range<usize>) -> usize {
         1 + self.text.bytes().take(at.start).filter(|&b| b == b'\n').count()
     }
 
-    fn error(&self, at: Range<usize>, what: impl Into<String>) -> SetupError {
+    pub(super) fn error(&self, at: Range<usize>, what: impl Into<String>) -> SetupError {
         SetupError { line: self.line(at), what: what.into() }
     }
 
-    fn unknown(&self, at: Range<usize>, name: &str, known: &[&'static str]) -> SetupError {
+    pub(super) fn unknown(&self, at: Range<usize>, name: &str, known: &[&'static str]) -> SetupError {
         let hint = did_you_mean(name, known.iter().copied());
         self.error(at, format!("\"{name}\" is not known here{hint} (known: {})", known.join(", ")))
     }
 
-    fn table<'v, 'i>(&self, value: &'v Value<'i>, what: &str) -> Result<&'v DeTable<'i>> {
+    pub(super) fn table<'v, 'i>(&self, value: &'v Value<'i>, what: &str) -> Result<&'v DeTable<'i>> {
         match value.get_ref() {
             DeValue::Table(table) => Ok(table),
             _ => Err(self.error(value.span(), format!("{what} must be a table"))),
         }
     }
 
-    fn list<'v, 'i>(&self, value: &'v Value<'i>, what: &str) -> Result<Vec<&'v Value<'i>>> {
+    pub(super) fn list<'v, 'i>(&self, value: &'v Value<'i>, what: &str) -> Result<Vec<&'v Value<'i>>> {
         match value.get_ref() {
             DeValue::Array(list) => Ok(list.iter().collect()),
             _ => Err(self.error(value.span(), format!("{what} must be a list"))),
@@ -81,11 +92,14 @@ impl Cx<'_> {
     }
 
     /// A value as `--set` writes it.
-    fn text(&self, value: &Value<'_>) -> Result<String> {
+    pub(super) fn text(&self, value: &Value<'_>) -> Result<String> {
         let bad = |what: &str| Err(self.error(value.span(), what));
         match value.get_ref() {
             DeValue::Integer(_) => Ok(self.int(value)?.to_string()),
             DeValue::Boolean(b) => Ok(b.to_string()),
+            DeValue::String(s) if s.contains('$') => {
+                bad("$names are what steps have saved: they have a meaning in [[run]], [[write]] and [[do]]")
+            }
             DeValue::String(s) if s.contains('@') => self.int(value).map(|n| n.to_string()),
             DeValue::String(s) => Ok(s.to_string()),
             DeValue::Array(list) => {
@@ -98,23 +112,21 @@ impl Cx<'_> {
         }
     }
 
-    fn int(&self, value: &Value<'_>) -> Result<i128> {
+    pub(super) fn int(&self, value: &Value<'_>) -> Result<i128> {
         match value.get_ref() {
             DeValue::Integer(n) => i128::from_str_radix(n.as_str(), n.radix())
                 .map_err(|_| self.error(value.span(), "the number is too large")),
-            DeValue::String(s) => {
-                eval(s, self.names).map(i128::from).map_err(|e| self.error(value.span(), e))
-            }
+            DeValue::String(s) => eval(s, self.names, None).map_err(|e| self.error(value.span(), e)),
             _ => Err(self.error(value.span(), "a number is expected, or arithmetic with @cpus in quotes")),
         }
     }
 
-    fn within<T: TryFrom<i128>>(&self, value: &Value<'_>, what: &str) -> Result<T> {
+    pub(super) fn within<T: TryFrom<i128>>(&self, value: &Value<'_>, what: &str) -> Result<T> {
         let n = self.int(value)?;
         T::try_from(n).map_err(|_| self.error(value.span(), format!("{what} cannot be {n}")))
     }
 
-    fn string(&self, value: &Value<'_>, what: &str) -> Result<String> {
+    pub(super) fn string(&self, value: &Value<'_>, what: &str) -> Result<String> {
         match value.get_ref() {
             DeValue::String(s) => Ok(s.to_string()),
             _ => Err(self.error(value.span(), format!("{what} must be text"))),
@@ -162,7 +174,7 @@ impl Cx<'_> {
         Ok(())
     }
 
-    fn len(&self, value: &Value<'_>) -> Result<u64> {
+    pub(super) fn len(&self, value: &Value<'_>) -> Result<u64> {
         let n = self.int(value)?;
         if !(0..=i128::from(MAX_LEN)).contains(&n) {
             return Err(self.error(value.span(), format!("a length of {n}: it must be 0 to {MAX_LEN}")));
@@ -182,7 +194,7 @@ impl Cx<'_> {
         }
         let len = len.ok_or_else(|| self.error(whole.span(), "an array needs its `len`"))?;
         let Some(each) = each else { return Ok(format!("[0; {len}]")) };
-        let element = |index| Cx { names: Names { index: Some(index), ..self.names }, ..*self }.text(each);
+        let element = |index| Cx { names: Names { i: Some(index), ..self.names }, ..*self }.text(each);
         let values = (0..len).map(element).collect::<Result<Vec<_>>>()?;
         Ok(format!("[{}]", values.join(", ")))
     }
@@ -197,7 +209,7 @@ impl Cx<'_> {
                     }
                     "entries" => {
                         for entry in self.list(value, "entries")? {
-                            setup.entries.push(self.entry(map, entry)?);
+                            self.each_entry(map, entry, &mut setup.entries)?;
                         }
                     }
                     _ => return Err(self.unknown(at, name, &["max_entries", "inner", "entries"])),
@@ -207,50 +219,56 @@ impl Cx<'_> {
         Ok(())
     }
 
+    /// An entry, once for each turn of its `for`.
+    fn each_entry(&self, map: &str, whole: &Value<'_>, out: &mut Vec<Entry>) -> Result<()> {
+        let table = items(self.table(whole, "an entry")?);
+        let turns = table.iter().find(|(name, ..)| *name == "for").map(|(.., value)| *value);
+        for names in self.turns(turns)? {
+            out.push(Cx { names, ..*self }.entry(map, whole)?);
+        }
+        Ok(())
+    }
+
     fn entry(&self, map: &str, whole: &Value<'_>) -> Result<Entry> {
         let line = self.line(whole.span());
-        let mut entry = Entry { line, map: map.to_owned(), at: None, key: None, value: Vec::new() };
+        let mut entry = Entry { line, map: map.to_owned(), at: None, key: None, values: Vec::new() };
         for (name, at, value) in items(self.table(whole, "an entry")?) {
             match name {
+                "for" => {}
                 "at" => entry.at = Some(self.within(value, "an index")?),
                 "key" => entry.key = Some(self.parts(value)?),
-                "value" => entry.value = self.parts(value)?,
-                _ => return Err(self.unknown(at, name, &["key", "value", "at"])),
+                "value" | "per_cpu" if !entry.values.is_empty() => {
+                    return Err(self.error(at, "an entry has a `value` or a value `per_cpu`, not both"));
+                }
+                "value" => entry.values = vec![self.parts(value)?],
+                "per_cpu" => {
+                    let one = |cpu: u32| {
+                        Cx { names: Names { i: Some(cpu.into()), ..self.names }, ..*self }.parts(value)
+                    };
+                    entry.values = (0..self.names.nr_cpus).map(one).collect::<Result<_>>()?;
+                }
+                _ => return Err(self.unknown(at, name, &["key", "value", "per_cpu", "at", "for"])),
             }
         }
-        if entry.value.is_empty() {
+        if entry.values.is_empty() {
             return Err(self.error(whole.span(), "an entry needs a `value`"));
         }
         Ok(entry)
     }
 
-    fn runs(&self, value: &Value<'_>, setup: &mut Setup) -> Result<()> {
-        for whole in self.list(value, "run (write [[run]])")? {
-            let mut run =
-                Run { line: self.line(whole.span()), prog: String::new(), ctx: Context::Empty, returns: 0 };
-            for (name, at, value) in items(self.table(whole, "[[run]]")?) {
-                match name {
-                    "prog" => run.prog = self.string(value, "prog")?,
-                    "ctx" => run.ctx = Context::Fields(self.parts(value)?),
-                    "args" => run.ctx = Context::Words(self.words(value)?),
-                    "returns" => run.returns = self.within(value, "a return value")?,
-                    _ => return Err(self.unknown(at, name, &["prog", "ctx", "args", "returns"])),
+    fn programs(&self, value: &Value<'_>, setup: &mut Setup) -> Result<()> {
+        for (prog, at, value) in items(self.table(value, "[programs]")?) {
+            let mut found = Prog { line: self.line(at), name: prog.to_owned(), load: None, target: None };
+            for (name, at, value) in items(self.table(value, "a program's settings")?) {
+                match (name, value.get_ref()) {
+                    ("load", DeValue::Boolean(load)) => found.load = Some(*load),
+                    ("load", _) => return Err(self.error(value.span(), "load is true or false")),
+                    ("target", _) => found.target = Some(self.string(value, "target")?),
+                    _ => return Err(self.unknown(at, name, &["load", "target"])),
                 }
             }
-            if run.prog.is_empty() {
-                return Err(self.error(whole.span(), "[[run]] needs the name of a `prog`"));
-            }
-            setup.runs.push(run);
+            setup.progs.push(found);
         }
         Ok(())
-    }
-
-    fn words(&self, value: &Value<'_>) -> Result<Vec<u64>> {
-        let word = |value: &Value<'_>| {
-            let n = self.int(value)?;
-            let fits = u64::try_from(n).or_else(|_| i64::try_from(n).map(|n| n as u64));
-            fits.map_err(|_| self.error(value.span(), format!("{n} is no word of 64 bits")))
-        };
-        self.list(value, "args")?.into_iter().map(word).collect()
     }
 }

@@ -27,6 +27,8 @@ pub enum SetError {
     UnknownName { name: String, near: Vec<String> },
     #[error("'{path}' ({ty}) has no field '{field}'{}", did_you_mean(.near))]
     UnknownField { path: String, ty: String, field: String, near: Vec<String> },
+    #[error("the object has no program '{name}'{}", did_you_mean(.near))]
+    UnknownProgram { name: String, near: Vec<String> },
     #[error("the object has no map '{name}'{}", did_you_mean(.near))]
     UnknownMap { name: String, near: Vec<String> },
     #[error("'{path}' is {ty}, not an array: it has no element [{index}]")]

@@ -98,7 +98,8 @@ fn into_array(
         return Ok(());
     }
     let values = list(names, text).map_err(bad)?;
-    if values.len() != nelems as usize {
+    // Fewer are the first elements; the others stay as they are.
+    if values.len() > nelems as usize {
         let n = values.len();
         return Err(bad(format!("{n} values for {nelems} elements, and the section cannot be resized")));
     }
@@ -370,7 +371,7 @@ mod tests {
             (t.bool_, "yes"),
             (t.text, "5"),
             (t.text, "\"eight ch\""),
-            (t.arr, "[1,2]"),
+            (t.arr, "[1,2,3,4]"),
             (t.arr, "[1,2,\"x\"]"),
             (t.arr, "7"),
             (t.s, "1"),

@@ -49,7 +49,7 @@ pub use judge::{Judged, Outcome};
 pub use lines::SourceLine;
 pub(crate) use map::type_name as map_type_name;
 pub use objects::ProgType;
-pub(crate) use objects::{BtfObject, MapObject, Object, ProgObject};
+pub(crate) use objects::{ARENA, BtfObject, MapObject, Object, ProgObject};
 pub(crate) use pin::is_bpffs;
 pub(crate) use struct_ops::{OPS_STRUCTS, StructOpsValue};
 pub use verify::Verdict;

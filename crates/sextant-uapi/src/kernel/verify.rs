@@ -20,10 +20,11 @@ use crate::user;
 /// `BPF_F_RDONLY_PROG`
 const RDONLY_PROG: u32 = 1 << 7;
 
-/// `BPF_TRACE_RAW_TP`, `BPF_TRACE_FENTRY`, `BPF_TRACE_FEXIT`
+/// `BPF_TRACE_RAW_TP`, `BPF_TRACE_FENTRY`, `BPF_TRACE_FEXIT`, `BPF_TRACE_ITER`
 const TRACE_RAW_TP: u32 = 23;
 const TRACE_FENTRY: u32 = 24;
 const TRACE_FEXIT: u32 = 25;
+const TRACE_ITER: u32 = 28;
 
 /// What the verifier said of a program.
 #[derive(Clone, Debug)]
@@ -180,13 +181,19 @@ impl Kernel {
             _ => return CtxArg::Number,
         };
         match (btf.kind(to), find_type(btf.name(to))) {
+            // The end of an iteration is told by NULL.
+            (Kind::Struct { .. }, Some(desc)) if how == TRACE_ITER && desc.name != "bpf_iter_meta" => {
+                CtxArg::TrustedOrNull(desc.name)
+            }
             (Kind::Struct { .. }, Some(_)) if how == TRACE_RAW_TP && may_be == RawTpArg::OrError => {
                 CtxArg::Address
             }
             (Kind::Struct { .. }, Some(desc)) if how == TRACE_RAW_TP && null => {
                 CtxArg::TrustedOrNull(desc.name)
             }
-            (Kind::Struct { .. }, Some(desc)) if how == TRACE_RAW_TP => CtxArg::Trusted(desc.name),
+            (Kind::Struct { .. }, Some(desc)) if matches!(how, TRACE_RAW_TP | TRACE_ITER) => {
+                CtxArg::Trusted(desc.name)
+            }
             (Kind::Struct { .. }, Some(desc)) => CtxArg::Bare(desc.name),
             _ => CtxArg::Address,
         }

@@ -179,14 +179,50 @@ impl crate::Vm {
         let len = stride * u64::from(self.cfg.nr_cpus);
         let base = self.region.alloc_block(crate::region::Zone::Kernel, len, 64)?;
         self.region.object_add(base, size.into(), stride, self.cfg.nr_cpus.into());
-        self.percpu.borrow_mut().insert(base, stride);
+        self.percpu.borrow_mut().insert(base, PercpuCopies::apart(base, stride, self.cfg.nr_cpus));
         Ok(base)
+    }
+
+    /// Makes objects that are there a per-CPU kernel variable: `copies` are their addresses by CPU, each of `size` bytes. What a
+    /// program holds as its address is that of CPU 0's copy, which this gives back. EINVAL when there is none.
+    pub fn percpu_bind(&self, size: u32, copies: &[u64]) -> Result<u64, Errno> {
+        let base = *copies.first().ok_or(Errno::EINVAL)?;
+        let var = PercpuCopies { size: size.into(), copies: copies.to_vec() };
+        self.percpu.borrow_mut().insert(base, var);
+        Ok(base)
+    }
+
+    /// Tells of a per-CPU kernel variable whose copies the kernel has: their addresses by CPU.
+    pub fn percpu_provide(&self, name: &'static str, copies: Vec<u64>) {
+        self.provided.borrow_mut().insert(name, copies);
+    }
+
+    /// The addresses told of by [`percpu_provide`](Self::percpu_provide).
+    pub fn percpu_provided(&self, name: &str) -> Option<Vec<u64>> {
+        self.provided.borrow().get(name).cloned()
     }
 
     /// A CPU's copy of (a byte of) a per-CPU variable.
     pub fn percpu_addr(&self, var: u64, cpu: u32) -> Option<u64> {
         let percpu = self.percpu.borrow();
-        let (&base, &stride) = percpu.range(..=var).next_back()?;
-        (var - base < stride).then(|| var + u64::from(cpu) * stride)
+        let (&base, found) = percpu.range(..=var).next_back()?;
+        let copy = found.copies.get(cpu as usize)?;
+        (var - base < found.size).then(|| copy + (var - base))
+    }
+}
+
+/// Where the copies of a per-CPU kernel variable are.
+#[derive(Debug)]
+pub(crate) struct PercpuCopies {
+    /// Bytes from one copy's start that belong to it.
+    size: u64,
+    /// By CPU.
+    copies: Vec<u64>,
+}
+
+impl PercpuCopies {
+    /// Copies `stride` bytes apart.
+    pub(crate) fn apart(base: u64, stride: u64, nr_cpus: u32) -> Self {
+        Self { size: stride, copies: (0..u64::from(nr_cpus)).map(|cpu| base + cpu * stride).collect() }
     }
 }

@@ -16,6 +16,8 @@ mod storage;
 mod strto;
 mod timer;
 
+pub(crate) use kernel::PercpuCopies;
+
 use sextant_abi::tables::HelperId;
 
 use crate::error::TrapKind;

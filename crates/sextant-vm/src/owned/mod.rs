@@ -116,7 +116,8 @@ impl Vm {
         let stride = ty.size.next_multiple_of(8);
         let all = Rc::new(LocalType { size: stride * self.cfg.nr_cpus, fields: Vec::new() });
         let addr = self.new_object(&all)?;
-        self.percpu.borrow_mut().insert(addr, stride.into());
+        let copies = crate::helper::PercpuCopies::apart(addr, stride.into(), self.cfg.nr_cpus);
+        self.percpu.borrow_mut().insert(addr, copies);
         Ok(addr)
     }
 

@@ -16,7 +16,7 @@ use sextant_sim::script::Command;
 use sextant_sim::workload::{Action, CondId, Phase, Policy, SpecId, TaskSpec};
 use sextant_sim::{NoSink, SimConfig, Simulation, Workload};
 use sextant_uapi::{LoadError, Loaded, OpenOptions, Opened, open};
-use sextant_vm::{ProgId, Vm, VmConfig};
+use sextant_vm::{Vm, VmConfig};
 
 /// What tasks wait for that the test lets go.
 pub const GO: CondId = CondId(0);
@@ -73,7 +73,8 @@ impl Object {
     pub fn setup(mut self, name: &str, nr_cpus: u32) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workloads/setup");
         let text = std::fs::read_to_string(path.join(format!("{name}.toml"))).expect("a setup of ours");
-        let setup = sextant_trace::setup::read(&text, nr_cpus).expect("a sound setup");
+        let setup = sextant_trace::setup::read(&text, sextant_sched::topology::Shape::flat(nr_cpus))
+            .expect("a sound setup");
         self.sets.extend(setup.sets.into_iter().map(|set| (set.path, set.value)));
         self
     }
@@ -130,10 +131,7 @@ fn bind(loaded: &Loaded) -> BpfOps {
         calls_switch_all: ops.calls_switch_all,
     };
     let progs: Vec<_> = ops.progs.iter().map(|(&op, &prog)| (op, prog)).collect();
-    let on = |section: &str| -> Vec<ProgId> {
-        loaded.other_progs.iter().filter(|prog| prog.section == section).filter_map(|prog| prog.id).collect()
-    };
-    BpfOps::new(loaded.vm.clone(), params, &progs).with_switch_progs(on("tp_btf/sched_switch"))
+    BpfOps::new(loaded.vm.clone(), params, &progs).with_trace_progs(loaded.trace_progs())
 }
 
 /// A loaded object; it can be attached again and again.

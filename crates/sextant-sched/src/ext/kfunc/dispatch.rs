@@ -177,6 +177,7 @@ impl Sched {
         if nr != 0 {
             return self.scx_error(format!("attempting to destroy in-use dsq {:#018x} (nr={nr})", dsq.0));
         }
+        self.drop_seen_dsqs(Some(idx));
         self.ext.dsqs.destroy(idx);
     }
 
