@@ -33,4 +33,4 @@ pub use kfunc::is_core_kfunc;
 pub use map::{DroppedKptr, Element, ElementKey, MapId, MapSpec, SpecialField};
 pub use region::{Access, DEFAULT_MEMORY, Region, RegionConfig};
 pub use unload::Mark;
-pub use vm::{ArenaPages, INSN_BUDGET, ProgId, Run, Vm, VmConfig};
+pub use vm::{ArenaPages, INSN_BUDGET, PerfRecord, ProgId, Run, Vm, VmConfig};

@@ -54,6 +54,9 @@ pub struct Run {
     pub insns: u64,
 }
 
+/// What a program put into a perf buffer: the CPU and the bytes.
+pub type PerfRecord = (u32, Vec<u8>);
+
 /// The virtual machine.
 pub struct Vm {
     pub(crate) region: Rc<Region>,
@@ -86,6 +89,8 @@ pub struct Vm {
     pub(crate) calling: Cell<(ProgId, u32)>,
     pub(crate) left: Cell<u64>,
     budget: Cell<u64>,
+    /// Perf event arrays that somebody reads, with what was put out: CPU and bytes.
+    pub(crate) perf: RefCell<BTreeMap<MapId, Vec<PerfRecord>>>,
     /// Asked now and then in long runs: whether to end.
     interrupt: RefCell<Option<Box<dyn Fn() -> bool>>>,
 }
@@ -130,6 +135,7 @@ impl Vm {
             calling: Cell::new((ProgId(0), 0)),
             left: Cell::new(0),
             budget: Cell::new(INSN_BUDGET),
+            perf: RefCell::default(),
             interrupt: RefCell::default(),
         })
     }
@@ -147,6 +153,16 @@ impl Vm {
     /// Possible CPUs.
     pub fn nr_cpus(&self) -> u32 {
         self.cfg.nr_cpus
+    }
+
+    /// Opens a perf buffer for every CPU of a PERF_EVENT_ARRAY: what programs put out is kept for [`Vm::perf_take`].
+    pub fn perf_open(&self, map: MapId) {
+        self.perf.borrow_mut().entry(map).or_default();
+    }
+
+    /// What programs have put out since, in order: CPU and bytes.
+    pub fn perf_take(&self, map: MapId) -> Vec<PerfRecord> {
+        self.perf.borrow_mut().get_mut(&map).map(std::mem::take).unwrap_or_default()
     }
 
     /// Has programs that use up their budget end with [`TrapKind::Interrupted`] when `wanted` says so.

@@ -181,6 +181,10 @@ pub struct SimArgs {
     #[arg(long = "show", value_name = "VAR")]
     pub shows: Vec<String>,
 
+    /// Read a ring buffer or perf event array of the scheduler while it runs, and write its records to FILE: map:NAME=FILE (repeatable)
+    #[arg(long = "drain", value_name = "MAP=FILE")]
+    pub drains: Vec<String>,
+
     /// Write the kernel's debug dump to FILE: of an error exit, and those of --dump-at; without it they go to stderr
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,

@@ -58,6 +58,8 @@ fn options(args: &SimArgs) -> Vec<String> {
     args.setups.iter().for_each(|setup| option("setup", setup.clone()));
     args.sets.iter().for_each(|set| option("set", set.clone()));
     args.swaps.iter().flat_map(|list| &list.0).for_each(|swap| option("swap", swap.to_string()));
+    // A ring that is read has room for more.
+    args.drains.iter().for_each(|drain| option("drain", drain.clone()));
     args.dump_at.iter().for_each(|at| option("dump-at", format!("{}ns", at.0)));
     let flags = [
         ("--ideal", args.ideal),

@@ -9,6 +9,7 @@ mod cli;
 mod compile;
 mod demand;
 mod disasm;
+mod drain;
 mod dump;
 mod duration;
 mod r#gen;

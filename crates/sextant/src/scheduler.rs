@@ -16,6 +16,7 @@ use sextant_uapi::{Loaded, SourceLine};
 use sextant_vm::{Engine, ProgId, Vm, VmConfig};
 
 use crate::cli::{EngineArg, SimArgs};
+use crate::drain::Drains;
 use crate::object::{self, How, Object};
 use crate::setup::SetupFile;
 use crate::show;
@@ -213,6 +214,7 @@ impl Machine {
         let (names, loads) = (lineup.names(), lineup.loads());
         let ops = lineup.load(0, args, &vm, true)?.map(|load| load.ops);
         show::check(args, &loads, &tried)?;
+        sink.set_drains(Drains::open(&args.drains, loads.last().as_deref())?);
         if let Some(ops) = &ops {
             sim.attach(ops.clone(), sink).map_err(refused)?;
         }

@@ -10,6 +10,7 @@ use sextant_sim::EventSink;
 use sextant_trace::text::{LEGEND, TaskName, TraceText};
 use sha2::{Digest, Sha256};
 
+use crate::drain::Drains;
 use crate::interrupt::Interrupt;
 use crate::output::Output;
 use crate::status::Failure;
@@ -27,6 +28,9 @@ pub struct Sink {
     formats: bool,
     interrupt: Interrupt,
     long_calls: u32,
+    drains: Drains,
+    /// Time and CPU of the last event.
+    last: (Ns, CpuId),
 }
 
 impl Sink {
@@ -46,6 +50,8 @@ impl Sink {
             formats: hashed || path.is_some(),
             interrupt,
             long_calls: 0,
+            drains: Drains::default(),
+            last: Default::default(),
         };
         if let Some(path) = path {
             let mut out = Output::create(path, "the trace")?;
@@ -56,6 +62,11 @@ impl Sink {
             sink.file = Some(out);
         }
         Ok(sink)
+    }
+
+    /// Maps that are read from now on.
+    pub fn set_drains(&mut self, drains: Drains) {
+        self.drains = drains;
     }
 
     /// What tells that the run is to end.
@@ -74,7 +85,8 @@ impl Sink {
     /// The end: the hash in hexadecimal, and whether the trace was written.
     pub fn finish(mut self) -> (String, Result<(), Failure>) {
         self.flush();
-        let written = self.file.take().map_or(Ok(()), Output::finish);
+        self.drains.drain(self.last.0, self.last.1);
+        let written = self.file.take().map_or(Ok(()), Output::finish).and(self.drains.finish());
         (self.hash.finalize().iter().map(|b| format!("{b:02x}")).collect(), written)
     }
 }
@@ -84,6 +96,7 @@ const LONG_TOLD: u32 = 3;
 
 impl EventSink for Sink {
     fn event(&mut self, at: Ns, cpu: CpuId, event: &Event, s: &Sched) {
+        self.last = (at, cpu);
         if let Event::Printk { text } = event {
             // Nobody is left to tell if stderr is gone.
             let _ = std::io::stderr().write_all(printk_lines(at, text).as_bytes());
@@ -120,6 +133,7 @@ impl EventSink for Sink {
     }
 
     fn stop(&mut self) -> bool {
+        self.drains.drain(self.last.0, self.last.1);
         self.interrupt.pressed()
     }
 }

@@ -79,3 +79,29 @@ fn the_scheduler_that_came_last_is_shown() {
         doc["shown"]
     );
 }
+
+/// A ring that nobody reads fills up; drained, it loses nothing.
+#[test]
+fn a_ring_is_drained_into_a_file() {
+    let Some(object) = header_object("records") else { return };
+    let load = workload("drained", LOAD);
+    let file = format!("{}/drained-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
+    let drain = format!("map:ring={file}");
+    let args = [object.as_str(), &load, "--cpus", "1", "--show", "told", "--show", "lost"];
+    let full = sim_json(&args);
+    assert!(full["shown"]["lost"].as_u64() > Some(0), "{}", full["shown"]);
+    let doc = sim_json(&[&args[..], &["--drain", &drain]].concat());
+    let text = std::fs::read_to_string(&file).expect("a file");
+    std::fs::remove_file(&file).expect("it is there");
+    assert_eq!(doc["shown"]["lost"], 0);
+    let records: Vec<&str> = text.lines().filter(|l| !l.starts_with('#')).collect();
+    assert_eq!(doc["shown"]["told"].as_u64(), Some(records.len() as u64));
+    // Time, CPU, bytes, a pid of the workload or of the machine.
+    let words: Vec<&str> = records[records.len() / 2].split(' ').collect();
+    assert_eq!((words[1], words[2], words[3].len()), ("[000]", "4", 8), "{words:?}");
+
+    for (what, says) in [("map:told=x", "no such map"), ("ring", "map:NAME=FILE")] {
+        let run = sextant(&["sim", &object, &load, "--drain", what]).expect(2);
+        assert!(run.stderr.contains(says), "{}", run.stderr);
+    }
+}

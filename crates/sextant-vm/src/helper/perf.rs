@@ -1,4 +1,5 @@
-//! PERF_EVENT_ARRAY: the simulated machine has no perf events, so every slot is empty.
+//! PERF_EVENT_ARRAY: the simulated machine has no perf events, so every slot is empty, unless somebody reads the array
+//! ([`Vm::perf_open`](crate::Vm::perf_open)): then it is as if there were a perf buffer for each CPU.
 
 use crate::Errno;
 use crate::error::TrapKind;
@@ -40,6 +41,24 @@ pub(super) fn read_value(exec: &mut Exec<'_>, [map, flags, buf, size, _]: [u64; 
     ask(exec, map, flags)
 }
 
-pub(super) fn output(exec: &mut Exec<'_>, [_, map, flags, ..]: [u64; 5]) -> Ret {
-    ask(exec, map, flags)
+/// __bpf_perf_event_output() of kernel/trace/bpf_trace.c, 7.3: -EOPNOTSUPP for the buffer of another CPU.
+pub(super) fn output(exec: &mut Exec<'_>, [_, map, flags, data, size]: [u64; 5]) -> Ret {
+    let id = exec.vm.map_by_addr(map).map(|map| map.id);
+    let Some(id) = id.filter(|id| exec.vm.perf.borrow().contains_key(id)) else {
+        return ask(exec, map, flags);
+    };
+    let refused = ask(exec, map, flags)?;
+    if refused != Errno::ENOENT.ret() {
+        return Ok(refused);
+    }
+    let cpu = exec.host.cpu();
+    if flags != INDEX && flags != u64::from(cpu) {
+        return Ok(Errno::EOPNOTSUPP.ret());
+    }
+    let mut bytes = vec![0; size as u32 as usize];
+    exec.region.bpf_read(data, &mut bytes)?;
+    if let Some(kept) = exec.vm.perf.borrow_mut().get_mut(&id) {
+        kept.push((cpu, bytes));
+    }
+    Ok(0)
 }
