@@ -38,7 +38,7 @@ struct percpu_ref___t { unsigned long percpu_count_ptr; } KERNEL;
 struct cgroup_subsys_state___t { struct cgroup *cgroup; struct percpu_ref___t refcnt; } KERNEL;
 struct cgroup___t { struct cgroup_subsys_state___t self; struct cgroup_subsys_state___t *subsys[14]; } KERNEL;
 
-extern const struct rq___t runqueues __ksym;
+/* `runqueues` is declared by the headers. */
 extern struct cpufreq_policy___t *cpufreq_cpu_data __ksym;
 extern const int sd_llc_size __ksym;
 
@@ -132,7 +132,7 @@ void BPF_STRUCT_OPS(kernel_running, struct task_struct *p)
 void BPF_STRUCT_OPS(kernel_tick, struct task_struct *p)
 {
 	s32 cpu = bpf_get_smp_processor_id();
-	const struct rq___t *rq = bpf_per_cpu_ptr(&runqueues, cpu);
+	const struct rq___t *rq = (const void *)bpf_per_cpu_ptr(&runqueues, cpu);
 	const int *llc = bpf_this_cpu_ptr(&sd_llc_size);
 	struct cpufreq_policy___t **at = bpf_per_cpu_ptr(&cpufreq_cpu_data, cpu), *policy;
 	unsigned int cur = 0, max = 0, of = 99;
