@@ -94,7 +94,9 @@ impl Kernel {
             sleepable,
             nr_cpus: self.nr_cpus(),
             gpl: gpl_compatible(&user::string(a.u64(f::LICENSE), 127)?),
-            has_helper: (!self.judging.get()).then_some(sextant_vm::helper_is_implemented as fn(u32) -> bool),
+            // Programs on iterators are loaded and never run.
+            has_helper: (!self.judging.get() && how != TRACE_ITER)
+                .then_some(sextant_vm::helper_is_implemented as fn(u32) -> bool),
             maps: &maps,
             read_only: &read_only,
             btf: btf.as_ref().map(|b| &b.btf),
