@@ -14,6 +14,7 @@ use sextant_vm::{MapId, helper_is_implemented};
 
 use super::host::NoScheduler;
 use super::objects::Object;
+use super::verify::TRACE_ITER;
 use super::{Kernel, ProgObject, ProgRefusal, ProgType};
 use crate::attr::{Attr, prog_load as f, test_run as t};
 use crate::errno::Errno;
@@ -113,7 +114,8 @@ impl Kernel {
             self.check_arena_arg(attach_btf_id, expected_attach_type, &resolved.maps)?;
         }
         self.verify(a, &mut resolved.image, a.u32(f::PROG_FLAGS) & SLEEPABLE != 0)?;
-        if prog_type.runs() {
+        // Programs on iterators are loaded, and nobody reads from those.
+        if prog_type.runs() && expected_attach_type != TRACE_ITER {
             self.note_missing_helpers(&resolved.image);
         }
         let in_vm = match prog_type.runs() {

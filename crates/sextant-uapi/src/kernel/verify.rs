@@ -24,7 +24,7 @@ const RDONLY_PROG: u32 = 1 << 7;
 const TRACE_RAW_TP: u32 = 23;
 const TRACE_FENTRY: u32 = 24;
 const TRACE_FEXIT: u32 = 25;
-const TRACE_ITER: u32 = 28;
+pub(super) const TRACE_ITER: u32 = 28;
 
 /// What the verifier said of a program.
 #[derive(Clone, Debug)]
