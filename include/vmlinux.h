@@ -15,6 +15,7 @@
 #endif
 
 struct task_struct;
+struct thread_info;
 struct sched_ext_entity;
 struct sched_entity;
 struct sched_avg;
@@ -22,6 +23,8 @@ struct sched_statistics;
 struct signal_struct;
 struct pid;
 struct upid;
+struct pid_namespace;
+struct ns_common;
 struct cred;
 struct mempolicy;
 struct refcount_struct;
@@ -32,12 +35,17 @@ struct cpumask;
 struct bpf_cpumask;
 struct cgroup;
 struct cgroup_subsys_state;
+struct percpu_ref;
+struct cpuset;
 struct css_set;
 struct kernfs_node;
 struct task_group;
 struct scx_task_group;
 struct rq;
 struct scx_rq;
+struct scx_dispatch_q;
+struct cpufreq_policy;
+struct cpufreq_cpuinfo;
 struct scx_exit_info;
 struct scx_init_task_args;
 struct scx_exit_task_args;
@@ -75,10 +83,15 @@ struct bpf_iter_bits;
 struct bpf_iter_task;
 struct bpf_iter_css;
 struct bpf_iter_css_task;
+struct bpf_iter__task;
+struct bpf_iter_meta;
+struct qspinlock;
+struct sched_class;
 struct mm_struct;
-struct pid_namespace;
+struct seq_file;
 struct bpf_map;
 struct bpf_link;
+struct kernfs_open_file;
 
 typedef signed char __s8;
 typedef unsigned char __u8;
@@ -493,6 +506,11 @@ enum {
 	true = 1,
 };
 
+struct thread_info {
+	unsigned long flags;
+	unsigned long syscall_work;
+};
+
 struct sched_avg {
 	unsigned long load_avg;
 	unsigned long runnable_avg;
@@ -510,6 +528,7 @@ struct sched_entity {
 };
 
 struct sched_ext_entity {
+	struct scx_dispatch_q *dsq;
 	u64 ddsp_dsq_id;
 	u64 ddsp_enq_flags;
 	u64 ddsp_slice;
@@ -540,7 +559,13 @@ struct cpumask {
 
 typedef int __kernel_pid_t;
 
+struct list_head {
+	struct list_head *next;
+	struct list_head *prev;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	unsigned int __state;
 	unsigned int flags;
 	u8 on_cpu;
@@ -551,6 +576,7 @@ struct task_struct {
 	unsigned int rt_priority;
 	struct sched_entity se;
 	struct sched_ext_entity scx;
+	const struct sched_class *sched_class;
 	struct sched_statistics stats;
 	unsigned int policy;
 	int nr_cpus_allowed;
@@ -566,6 +592,7 @@ struct task_struct {
 	struct task_struct *parent;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
+	struct list_head thread_node;
 	u64 utime;
 	u64 stime;
 	unsigned long nvcsw;
@@ -584,6 +611,8 @@ struct task_struct {
 
 struct signal_struct {
 	int nr_threads;
+	struct list_head thread_head;
+	struct pid *pids[4];
 	int group_exit_code;
 };
 
@@ -606,6 +635,16 @@ struct pid {
 	refcount_t count;
 	unsigned int level;
 	struct upid numbers[1];
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct pid_namespace {
+	unsigned int level;
+	struct pid_namespace *parent;
+	struct ns_common ns;
 };
 
 typedef struct {
@@ -639,11 +678,6 @@ struct mempolicy {
 	int home_node;
 };
 
-struct list_head {
-	struct list_head *next;
-	struct list_head *prev;
-};
-
 struct rb_node {
 	unsigned long __rb_parent_color;
 	struct rb_node *rb_right;
@@ -659,8 +693,13 @@ struct bpf_cpumask {
 	refcount_t usage;
 };
 
+struct percpu_ref {
+	unsigned long percpu_count_ptr;
+};
+
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	struct percpu_ref refcnt;
 	int id;
 	unsigned int flags;
 	u64 serial_nr;
@@ -673,8 +712,17 @@ struct cgroup {
 	int level;
 	int max_depth;
 	struct kernfs_node *kn;
+	struct cgroup_subsys_state *subsys[14];
 	struct cgroup *dom_cgrp;
 	struct cgroup *ancestors[0];
+};
+
+typedef struct cpumask *cpumask_var_t;
+
+struct cpuset {
+	struct cgroup_subsys_state css;
+	cpumask_var_t cpus_allowed;
+	cpumask_var_t effective_cpus;
 };
 
 struct css_set {
@@ -689,7 +737,6 @@ struct kernfs_node {
 };
 
 struct scx_task_group {
-	u32 flags;
 	u32 weight;
 	u64 bw_period_us;
 	u64 bw_quota_us;
@@ -702,7 +749,16 @@ struct task_group {
 	struct scx_task_group scx;
 };
 
+struct scx_dispatch_q {
+	struct task_struct *first_task;
+	u32 nr;
+	u32 seq;
+	u64 id;
+};
+
 struct scx_rq {
+	struct scx_dispatch_q local_dsq;
+	u32 nr_running;
 	u32 cpuperf_target;
 };
 
@@ -722,6 +778,19 @@ struct rq {
 	unsigned long lost_idle_time;
 	int cpu;
 	int online;
+};
+
+struct cpufreq_cpuinfo {
+	unsigned int max_freq;
+	unsigned int min_freq;
+};
+
+struct cpufreq_policy {
+	unsigned int cpu;
+	struct cpufreq_cpuinfo cpuinfo;
+	unsigned int min;
+	unsigned int max;
+	unsigned int cur;
 };
 
 struct scx_exit_info {
@@ -1030,11 +1099,54 @@ struct bpf_iter_css_task {
 	__u64 __opaque[1];
 };
 
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	u64 session_id;
+	u64 seq_num;
+};
+
+struct qspinlock {
+	union {
+		atomic_t val;
+		struct {
+			u8 locked;
+			u8 pending;
+		};
+		struct {
+			u16 locked_pending;
+			u16 tail;
+		};
+	};
+};
+
 typedef unsigned long __kernel_ulong_t;
 
 typedef __kernel_ulong_t __kernel_size_t;
 
+typedef struct {
+	void *lock;
+} class_rcu_t;
+
 typedef void (*btf_trace_sched_switch)(void *__data, _Bool preempt, struct task_struct *prev, struct task_struct *next, unsigned int prev_state);
+
+typedef void (*btf_trace_task_rename)(void *__data, struct task_struct *task, const char *comm);
+
+typedef void (*btf_trace_cgroup_mkdir)(void *__data, struct cgroup *cgrp, const char *path);
+
+typedef void (*btf_trace_cgroup_rmdir)(void *__data, struct cgroup *cgrp, const char *path);
+
+typedef void (*btf_trace_cgroup_attach_task)(void *__data, struct cgroup *dst_cgrp, const char *path, struct task_struct *task, _Bool threadgroup);
+
+typedef long __kernel_ssize_t;
+
+typedef long long __kernel_loff_t;
+
+typedef __kernel_loff_t loff_t;
 
 struct sock;
 

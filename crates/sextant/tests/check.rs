@@ -21,7 +21,7 @@ fn a_missing_null_test_is_explained() {
         "R0 invalid mem access 'map_value_or_null'",
         "bpf_map_lookup_elem",
         "*value += 1;",
-        "try: test it",
+        "try: test what bpf_map_lookup_elem() returned",
     ] {
         assert!(run.stdout.contains(words), "\"{words}\" not in:\n{}", run.stdout);
     }
@@ -125,7 +125,9 @@ fn the_kernels_objects_are_judged_as_the_kernel_does() {
 #[test]
 fn the_page_tells_of_the_kernels_objects_that_are_not_accepted() {
     let page = std::fs::read_to_string(root().join("docs/parity/verifier.md")).expect("a page");
-    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    let (_, part) = page.split_once("## The kernel's own schedulers and selftests").expect("the page has that part");
+    let part = part.split("\n## ").next().unwrap_or_default();
+    let rows: Vec<&str> = part.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(rows.len(), NOT_ACCEPTED.len(), "{rows:?}");
     for (name, _, words) in NOT_ACCEPTED {
         let row = rows.iter().find(|row| row.starts_with(&format!("| `{name}` |")));

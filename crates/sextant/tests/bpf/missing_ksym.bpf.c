@@ -4,12 +4,12 @@
 
 char _license[] SEC("license") = "GPL";
 
-extern const void *cpufreq_cpu_data __ksym;
+extern const void *kernel_cpustat __ksym;
 u64 nr_found;
 
 void BPF_STRUCT_OPS(ksym_enqueue, struct task_struct *p, u64 enq_flags)
 {
-	if (bpf_per_cpu_ptr(&cpufreq_cpu_data, 0))
+	if (bpf_per_cpu_ptr(&kernel_cpustat, 0))
 		nr_found++;
 	scx_bpf_dsq_insert(p, SCX_DSQ_GLOBAL, SCX_SLICE_DFL, enq_flags);
 }
