@@ -281,6 +281,8 @@ pub struct Task<'a> {
     pub switches: u64,
     /// How often it changed its CPU.
     pub migrations: u64,
+    /// Whether it had exited at the end.
+    pub exited: bool,
 }
 
 /// Percentiles, ns; all 0 without a sample.
@@ -477,6 +479,7 @@ impl<'a> From<&'a TaskRow> for Task<'a> {
             wakeup_latency_ns: Percentiles::from(t.latency),
             switches: t.switches,
             migrations: t.migrations,
+            exited: t.exited,
         }
     }
 }
@@ -500,7 +503,7 @@ mod tests {
         report.groups[0].members.truncate(1);
         report.trace_hash = "00ff".into();
         let text = serde_json::to_string(&Document::from(&report)).unwrap();
-        expect_test::expect![[r#"{"format":2,"made_by":{"version":"","commit":null,"kernel":"","options":[],"objects":[],"setups":[],"workload_sha256":"","machine":{"nodes":0,"llcs":0,"cores":0,"threads":0}},"scheduler":"simple","workload":"mixed","cpus":2,"seed":7,"run":{"duration_ns":2000000000,"ended":"duration","interrupted":false},"duration_ns":2000000000,"exit":{"kind":"UNREG","kind_value":64,"code":0,"reason":"unregistered from user space","msg":"","at_ns":0,"cpu":0,"op":null,"op_returned":false,"task":null,"source":null,"dump":""},"groups":[{"name":"hog","pids":[1000],"run_ns":1900000000,"ideal_run_ns":2000000000,"wakeup_latency_ns":{"p50":0,"p90":0,"p99":0,"p999":0,"max":0},"max_wait_ns":17000000}],"tasks":[{"name":"hog","pid":1000,"nice":0,"weight":100,"run_ns":1900000000,"ideal_run_ns":2000000000,"wait_ns":100000000,"max_wait_ns":17000000,"wakeups":0,"wakeup_latency_ns":{"p50":0,"p90":0,"p99":0,"p999":0,"max":0},"switches":700,"migrations":33}],"system_tasks":[],"cpus_stats":[{"cpu":0,"busy_ns":2000000000,"switches":9},{"cpu":1,"busy_ns":1993000000,"switches":9}],"ops":{"select_cpu":{"calls":605,"insns":8000}},"events":{"SCX_EV_BYPASS_ACTIVATE":0,"SCX_EV_REFILL_SLICE_DFL":12},"long_calls":[],"after":null,"trace_hash":"00ff"}"#]].assert_eq(&text);
+        expect_test::expect![[r#"{"format":2,"made_by":{"version":"","commit":null,"kernel":"","options":[],"objects":[],"setups":[],"workload_sha256":"","machine":{"nodes":0,"llcs":0,"cores":0,"threads":0}},"scheduler":"simple","workload":"mixed","cpus":2,"seed":7,"run":{"duration_ns":2000000000,"ended":"duration","interrupted":false},"duration_ns":2000000000,"exit":{"kind":"UNREG","kind_value":64,"code":0,"reason":"unregistered from user space","msg":"","at_ns":0,"cpu":0,"op":null,"op_returned":false,"task":null,"source":null,"dump":""},"groups":[{"name":"hog","pids":[1000],"run_ns":1900000000,"ideal_run_ns":2000000000,"wakeup_latency_ns":{"p50":0,"p90":0,"p99":0,"p999":0,"max":0},"max_wait_ns":17000000}],"tasks":[{"name":"hog","pid":1000,"nice":0,"weight":100,"run_ns":1900000000,"ideal_run_ns":2000000000,"wait_ns":100000000,"max_wait_ns":17000000,"wakeups":0,"wakeup_latency_ns":{"p50":0,"p90":0,"p99":0,"p999":0,"max":0},"switches":700,"migrations":33,"exited":false}],"system_tasks":[],"cpus_stats":[{"cpu":0,"busy_ns":2000000000,"switches":9},{"cpu":1,"busy_ns":1993000000,"switches":9}],"ops":{"select_cpu":{"calls":605,"insns":8000}},"events":{"SCX_EV_BYPASS_ACTIVATE":0,"SCX_EV_REFILL_SLICE_DFL":12},"long_calls":[],"after":null,"trace_hash":"00ff"}"#]].assert_eq(&text);
     }
 
     #[test]

@@ -217,6 +217,8 @@ pub struct TaskRow {
     pub switches: u64,
     /// How often it changed its CPU.
     pub migrations: u64,
+    /// Whether it had exited at the end.
+    pub exited: bool,
 }
 
 /// Percentiles of wakeup latency, ns.

@@ -246,6 +246,7 @@ pub(crate) mod tests {
             max_wait_ns: 17_000_000,
             switches: 700,
             migrations: 33,
+            exited: false,
         };
         let latency = Latency { p50: 1_250, p90: 9_000, p99: 412_000, p999: 2_000_000, max: 12_345_678 };
         Report {

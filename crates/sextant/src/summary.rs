@@ -147,6 +147,7 @@ fn task(t: &TaskResult, workload: &Workload, wanted: &[Wanted]) -> TaskRow {
         max_wait_ns: t.max_wait_ns,
         switches: t.switches,
         migrations: t.migrations,
+        exited: t.exited,
     }
 }
 
