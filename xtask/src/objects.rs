@@ -12,7 +12,7 @@ pub fn run(seed: u64, count: u64) -> Result<Done> {
     let root = workspace::root();
     let cargo = || {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(root.as_path());
+        command.current_dir(root);
         command
     };
     // The development profile: its arithmetic panics where it overflows.
