@@ -53,6 +53,21 @@ fn is_access(kind: Kind) -> bool {
     )
 }
 
+/// Helpers that the vm has and the generator does not call yet: they read the current task or memory of user space, and their own tests
+/// are in `sextant-vm`. What leaves this list has the floor of all others.
+const NOT_GENERATED: [&str; 10] = [
+    "bpf_get_current_uid_gid",
+    "bpf_get_current_cgroup_id",
+    "bpf_get_current_ancestor_cgroup_id",
+    "bpf_get_ns_current_pid_tgid",
+    "bpf_get_task_stack",
+    "bpf_find_vma",
+    "bpf_copy_from_user",
+    "bpf_copy_from_user_task",
+    "bpf_strtol",
+    "bpf_strtoul",
+];
+
 impl Cover {
     /// Counts a program.
     pub fn add(&mut self, draft: &Draft, judged: &Judged) {
@@ -117,7 +132,8 @@ impl Cover {
             let name = format!("opcode {} ({:?})", row.mnemonic(), row.kind);
             out.push((name, of(self.opcodes.get(&index))));
         }
-        for helper in HELPERS.iter().filter(|h| helper_is_implemented(h.id as u32)) {
+        let wanted = |name: &str| !NOT_GENERATED.contains(&name);
+        for helper in HELPERS.iter().filter(|h| helper_is_implemented(h.id as u32) && wanted(h.name)) {
             out.push((format!("helper {}", helper.name), of(self.helpers.get(&(helper.id as u32)))));
         }
         for map_type in map_types() {

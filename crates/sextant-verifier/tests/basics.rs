@@ -390,5 +390,6 @@ fn the_log_follows_every_path() {
     assert!(lines.iter().any(|line| line.starts_with("from 2 to 4: R0=0")), "{log}");
     assert_eq!(lines.last().map(|line| &line[..20]), Some("processed 6 insns (l"), "{log}");
     let refused = program("mov %r1, %r2\nexit").log();
-    assert!(refused.contains("\nR2 !read_ok\nprocessed 1 insns"), "{refused}");
+    assert!(refused.contains("\nR2 !read_ok\n\nVerification failed: "), "{refused}");
+    assert!(refused.lines().last().is_some_and(|l| l.starts_with("processed 1 insns")), "{refused}");
 }

@@ -316,11 +316,11 @@ fn what_the_licence_does_not_allow() {
     let words = "struct ops programs must have a GPL compatible license";
     not_gpl("mov %r0, 0\nexit", None).refused(Code::Licence, words);
     let syscall = Some(ProgKind::Syscall);
-    not_gpl("call @bpf_get_current_task\nmov %r0, 0\nexit", syscall)
+    not_gpl("call @get_current_task\nmov %r0, 0\nexit", syscall)
         .refused(Code::Licence, "cannot call GPL-restricted function from non-GPL compatible program");
     not_gpl("call @bpf_rcu_read_lock\ncall @bpf_rcu_read_unlock\nmov %r0, 0\nexit", syscall)
         .refused(Code::Licence, "cannot call kernel function from non-GPL compatible program");
-    not_gpl("call @bpf_ktime_get_ns\nmov %r0, 0\nexit", syscall).accepted();
+    not_gpl("call @ktime_get_ns\nmov %r0, 0\nexit", syscall).accepted();
     let compatible = |licence| sextant_verifier::gpl_compatible(licence);
     assert!(compatible("GPL") && compatible("GPL v2") && compatible("Dual MIT/GPL"));
     assert!(!compatible("") && !compatible("MIT") && !compatible("gpl"));
@@ -329,7 +329,7 @@ fn what_the_licence_does_not_allow() {
 /// What the vm does not have is refused when a program is loaded that would run.
 #[test]
 fn a_helper_that_is_not_there() {
-    let mut test = program("call @bpf_get_cgroup_classid\nmov %r0, 0\nexit");
+    let mut test = program("call @get_cgroup_classid\nmov %r0, 0\nexit");
     test.accepted();
     test.has_helper = Some(|number| number != 17);
     test.refused(Code::Unsupported, "Sextant does not have helper bpf_get_cgroup_classid#17");

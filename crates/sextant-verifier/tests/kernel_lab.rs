@@ -23,7 +23,7 @@ error[V0005]: the pointer may be NULL
   |
   = Linux says: R0 invalid mem access 'trusted_ptr_or_null_'
   = state: R0=trusted_ptr_or_null_task_struct(id=1,ref_obj_id=1)
-  = try: test it (`if (!p) return ...;`) before it is used"
+  = try: test what bpf_task_from_pid() returned (`if (!p) return ...;`) before it is used"
     );
 }
 

@@ -125,7 +125,8 @@ fn the_kernels_objects_are_judged_as_the_kernel_does() {
 #[test]
 fn the_page_tells_of_the_kernels_objects_that_are_not_accepted() {
     let page = std::fs::read_to_string(root().join("docs/parity/verifier.md")).expect("a page");
-    let (_, part) = page.split_once("## The kernel's own schedulers and selftests").expect("the page has that part");
+    let (_, part) =
+        page.split_once("## The kernel's own schedulers and selftests").expect("the page has that part");
     let part = part.split("\n## ").next().unwrap_or_default();
     let rows: Vec<&str> = part.lines().filter(|line| line.starts_with("| `")).collect();
     assert_eq!(rows.len(), NOT_ACCEPTED.len(), "{rows:?}");
