@@ -134,7 +134,10 @@ fn a_new_one_that_fails_later_is_rolled_back() {
     assert_eq!((&rr["from"], &rr["from_exit"]["kind"]), (&"simple".into(), &"UNREG".into()));
     let table = sim(&[&args[..], &["--rollback"]].concat()).expect(3).stdout;
     assert!(table.contains("simple again"), "{table}");
-    assert!(table.contains("fickle ended: ERROR_BPF (scx_bpf_error): enough after 50"), "{table}");
+    assert!(
+        table.contains("fickle ended: ERROR_BPF (scx_bpf_error): fickle.bpf.c:49: enough after 50"),
+        "{table}"
+    );
 
     // Without --rollback the machine goes on with the fair class, until the next one comes.
     let doc = sim(&[&args[..], &["--json"]].concat()).expect(3).json();
@@ -192,7 +195,7 @@ fn tasks_are_killed_while_schedulers_change() {
     let workload = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kills.json");
     std::fs::write(&workload, text).expect("scratch");
     let workload = workload.to_str().expect("UTF-8");
-    for chain in ["vtime@100ms", "fair@100ms,simple@100ms", "native:fifo@100ms"] {
+    for chain in ["vtime@100ms", "fair@100ms,simple@101ms", "native:fifo@100ms"] {
         let args = [workload, "--cpus", "3", "--duration", "600ms", "--swap", chain, "--json"];
         let run = sim(&[&["simple"], &args[..]].concat()).expect(0);
         assert!(!run.stderr.contains("warning"), "{}", run.stderr);

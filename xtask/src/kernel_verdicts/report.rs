@@ -185,7 +185,8 @@ fn counts(text: &mut String, outcome: &Outcome) {
 
 /// Text for a cell of a table.
 fn cell(text: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
+    let here = format!("{}/", crate::workspace::root().display());
+    let line = text.lines().next().unwrap_or_default().replace(&here, "");
     format!("`{}`", line.replace('|', "/").replace('`', "'").trim())
 }
 
