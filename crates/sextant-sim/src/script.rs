@@ -85,7 +85,7 @@ pub enum Command {
     },
     /// kill(2) with SIGKILL
     Kill {
-        /// Who.
+        /// The name of the task, as events name tasks.
         task: String,
     },
 }

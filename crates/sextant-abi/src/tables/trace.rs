@@ -31,7 +31,7 @@ pub enum TracePoint {
 /// What a [`TracePoint`] is called, and with which arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct TraceTarget {
-    /// Which.
+    /// The point that this row describes.
     pub point: TracePoint,
     /// Name in the BTF: of a FUNC, or of the typedef of a tracepoint's function.
     pub name: &'static str,

@@ -92,7 +92,7 @@ impl fmt::Display for Ignored {
 /// A key of `global` that nobody knows: ignored, as rt-app does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Unknown {
-    /// Where.
+    /// Where the key stands in the file.
     pub pos: Pos,
     /// The key.
     pub key: String,
